@@ -1,0 +1,1 @@
+//! Wire parsers beside their peers, same input, one run.

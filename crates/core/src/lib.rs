@@ -1,0 +1,1 @@
+//! The shape of all postrider sessions: Machine, Session, Pending, Link, framing with limits.

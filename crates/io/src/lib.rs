@@ -1,0 +1,1 @@
+//! One driver for any postrider session: blocking, tokio, rustls.

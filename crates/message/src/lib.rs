@@ -1,0 +1,1 @@
+//! What IMAP must know of a message: ENVELOPE, BODYSTRUCTURE, sections, search matching.

@@ -1,0 +1,1 @@
+//! SASL mechanisms as step machines, client and server halves, without I/O.

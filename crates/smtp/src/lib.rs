@@ -1,0 +1,1 @@
+//! SMTP, submission and LMTP: wire format, client and server state machines, without I/O.

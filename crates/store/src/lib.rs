@@ -1,0 +1,1 @@
+//! Mailboxes and queue, durable: traits and the embedded engine.

@@ -1,0 +1,1 @@
+//! Transcript player, simulator, evil peers and fuzz bodies for postrider sessions.

@@ -1,0 +1,1 @@
+//! The programs against real mail software: peers from Debian, started on free ports.
