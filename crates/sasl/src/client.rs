@@ -1,0 +1,229 @@
+//! The client's half of each mechanism.
+
+use crate::MechanismName;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use postrider_core::Secret;
+
+/// A client's exchange with one server. It is used once.
+pub trait Mechanism: Send {
+    /// The mechanism's name.
+    fn name(&self) -> MechanismName;
+
+    /// The message that may be sent with the mechanism's name; `None` if the server must speak first.
+    fn initial(&mut self) -> Option<Secret<Vec<u8>>>;
+
+    /// Answers a challenge, decoded. If the initial response could not be sent with the name, the server sends an empty
+    /// challenge for it and the protocol answers that with [`Mechanism::initial`], not with this.
+    ///
+    /// # Errors
+    /// [`MechanismError`] if the server asks for what the mechanism does not give. Cancel then.
+    fn respond(&mut self, challenge: &[u8]) -> Result<Secret<Vec<u8>>, MechanismError>;
+
+    /// The server says that the login succeeded. Whether that can be so: a mechanism that proves the server's knowledge
+    /// too fails here if the proof is missing.
+    ///
+    /// # Errors
+    /// [`MechanismError::Incomplete`]. The server must not be trusted then.
+    fn succeeded(&mut self) -> Result<(), MechanismError>;
+}
+
+/// Why a client gives an exchange up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MechanismError {
+    /// The server sent a challenge after all was said.
+    #[error("the server challenges where the mechanism has nothing left to say")]
+    Unexpected,
+    /// The server claims success before the exchange came to its end.
+    #[error("the server claims success before the exchange is complete")]
+    Incomplete,
+    /// The value would change the meaning of the message: it holds NUL or another separator, or is empty.
+    #[error("a user name, password or token cannot be sent with this mechanism")]
+    Unsendable,
+}
+
+/// `PLAIN` (RFC 4616).
+#[derive(Debug)]
+pub struct Plain {
+    message: Option<Secret<Vec<u8>>>,
+}
+
+impl Plain {
+    /// Logs in as `user`.
+    ///
+    /// # Errors
+    /// [`MechanismError::Unsendable`] if either is empty or holds NUL.
+    pub fn new(user: &str, password: &Secret<String>) -> Result<Self, MechanismError> {
+        Self::acting_as("", user, password)
+    }
+
+    /// Logs in as `user`, to act as `authorization`.
+    ///
+    /// # Errors
+    /// [`MechanismError::Unsendable`] if user or password is empty or any holds NUL.
+    pub fn acting_as(authorization: &str, user: &str, password: &Secret<String>) -> Result<Self, MechanismError> {
+        let password = password.reveal();
+        sendable(user)?;
+        sendable(password)?;
+        if authorization.contains('\0') {
+            return Err(MechanismError::Unsendable);
+        }
+        Ok(Self { message: Some(Secret::new(format!("{authorization}\0{user}\0{password}").into_bytes())) })
+    }
+}
+
+impl Mechanism for Plain {
+    fn name(&self) -> MechanismName {
+        MechanismName::Plain
+    }
+
+    fn initial(&mut self) -> Option<Secret<Vec<u8>>> {
+        self.message.take()
+    }
+
+    fn respond(&mut self, _challenge: &[u8]) -> Result<Secret<Vec<u8>>, MechanismError> {
+        Err(MechanismError::Unexpected)
+    }
+
+    fn succeeded(&mut self) -> Result<(), MechanismError> {
+        if self.message.is_none() { Ok(()) } else { Err(MechanismError::Incomplete) }
+    }
+}
+
+/// `LOGIN`: the user, then the password, whatever the prompts say.
+#[derive(Debug)]
+pub struct Login {
+    user: Option<Secret<Vec<u8>>>,
+    password: Option<Secret<Vec<u8>>>,
+}
+
+impl Login {
+    /// Logs in as `user`.
+    ///
+    /// # Errors
+    /// [`MechanismError::Unsendable`] if either is empty or holds NUL.
+    pub fn new(user: &str, password: &Secret<String>) -> Result<Self, MechanismError> {
+        sendable(user)?;
+        sendable(password.reveal())?;
+        Ok(Self {
+            user: Some(Secret::new(user.as_bytes().to_vec())),
+            password: Some(Secret::new(password.reveal().as_bytes().to_vec())),
+        })
+    }
+}
+
+impl Mechanism for Login {
+    fn name(&self) -> MechanismName {
+        MechanismName::Login
+    }
+
+    fn initial(&mut self) -> Option<Secret<Vec<u8>>> {
+        None
+    }
+
+    fn respond(&mut self, _challenge: &[u8]) -> Result<Secret<Vec<u8>>, MechanismError> {
+        self.user.take().or_else(|| self.password.take()).ok_or(MechanismError::Unexpected)
+    }
+
+    fn succeeded(&mut self) -> Result<(), MechanismError> {
+        if self.password.is_none() { Ok(()) } else { Err(MechanismError::Incomplete) }
+    }
+}
+
+/// `XOAUTH2`: a user and an OAuth 2.0 access token.
+#[derive(Debug)]
+pub struct XOAuth2 {
+    message: Option<Secret<Vec<u8>>>,
+    failed: bool,
+}
+
+impl XOAuth2 {
+    /// Logs in as `user` with `token`.
+    ///
+    /// # Errors
+    /// [`MechanismError::Unsendable`] if either is empty or holds a control character, which separates the fields.
+    pub fn new(user: &str, token: &Secret<String>) -> Result<Self, MechanismError> {
+        let token = token.reveal();
+        for part in [user, token] {
+            if part.is_empty() || part.contains(char::is_control) {
+                return Err(MechanismError::Unsendable);
+            }
+        }
+        let message = format!("user={user}\x01auth=Bearer {token}\x01\x01").into_bytes();
+        Ok(Self { message: Some(Secret::new(message)), failed: false })
+    }
+}
+
+impl Mechanism for XOAuth2 {
+    fn name(&self) -> MechanismName {
+        MechanismName::XOAuth2
+    }
+
+    fn initial(&mut self) -> Option<Secret<Vec<u8>>> {
+        self.message.take()
+    }
+
+    /// A challenge after the token is the server's explanation of a failure. It wants an empty answer, then refuses.
+    fn respond(&mut self, _challenge: &[u8]) -> Result<Secret<Vec<u8>>, MechanismError> {
+        if self.message.is_some() || self.failed {
+            return Err(MechanismError::Unexpected);
+        }
+        self.failed = true;
+        Ok(Secret::new(Vec::new()))
+    }
+
+    fn succeeded(&mut self) -> Result<(), MechanismError> {
+        if self.message.is_none() && !self.failed { Ok(()) } else { Err(MechanismError::Incomplete) }
+    }
+}
+
+fn sendable(value: &str) -> Result<(), MechanismError> {
+    if value.is_empty() || value.contains('\0') { Err(MechanismError::Unsendable) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_says_all_at_once_and_nothing_more() {
+        let mut plain = Plain::new("alice", &Secret::new("pw".into())).unwrap();
+        assert_eq!(plain.succeeded(), Err(MechanismError::Incomplete));
+        assert_eq!(plain.initial().unwrap().reveal(), b"\0alice\0pw");
+        assert_eq!(plain.succeeded(), Ok(()));
+        assert_eq!(plain.respond(b"").unwrap_err(), MechanismError::Unexpected);
+    }
+
+    #[test]
+    fn login_answers_two_prompts_and_no_third() {
+        let mut login = Login::new("alice", &Secret::new("pw".into())).unwrap();
+        assert!(login.initial().is_none());
+        assert_eq!(login.respond(b"User Name\0").unwrap().reveal(), b"alice");
+        assert_eq!(login.succeeded(), Err(MechanismError::Incomplete));
+        assert_eq!(login.respond(b"Password\0").unwrap().reveal(), b"pw");
+        assert_eq!(login.succeeded(), Ok(()));
+        assert_eq!(login.respond(b"again").unwrap_err(), MechanismError::Unexpected);
+    }
+
+    #[test]
+    fn separators_cannot_be_smuggled_in() {
+        let ok: Secret<String> = Secret::new("pw".into());
+        assert!(Plain::new("a\0b", &ok).is_err());
+        assert!(Plain::new("", &ok).is_err());
+        assert!(Plain::new("a", &Secret::new("p\0w".into())).is_err());
+        assert!(Plain::acting_as("b\0", "a", &ok).is_err());
+        assert!(Login::new("a", &Secret::new(String::new())).is_err());
+        assert!(XOAuth2::new("a\x01", &ok).is_err());
+    }
+
+    #[test]
+    fn xoauth2_answers_the_error_document_with_nothing() {
+        let mut mechanism = XOAuth2::new("a@b.example", &Secret::new("tok".into())).unwrap();
+        assert_eq!(mechanism.initial().unwrap().reveal(), b"user=a@b.example\x01auth=Bearer tok\x01\x01");
+        assert!(mechanism.respond(b"{\"status\":\"401\"}").unwrap().reveal().is_empty());
+        assert_eq!(mechanism.succeeded(), Err(MechanismError::Incomplete));
+        assert!(mechanism.respond(b"").is_err());
+    }
+}

@@ -1,0 +1,100 @@
+//! The names of mechanisms.
+
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use core::fmt;
+
+/// A SASL mechanism, by its registered name (RFC 4422, 3.1).
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[non_exhaustive]
+pub enum MechanismName {
+    /// `PLAIN` (RFC 4616): user and password in one message.
+    Plain,
+    /// `LOGIN`: user and password in two messages. Never standardised, everywhere in use.
+    Login,
+    /// `EXTERNAL` (RFC 4422, appendix A): whoever TLS or the system says it is.
+    External,
+    /// `ANONYMOUS` (RFC 4505).
+    Anonymous,
+    /// `CRAM-MD5` (RFC 2195).
+    CramMd5,
+    /// `SCRAM-SHA-1` (RFC 5802).
+    ScramSha1,
+    /// `SCRAM-SHA-1-PLUS` (RFC 5802).
+    ScramSha1Plus,
+    /// `SCRAM-SHA-256` (RFC 7677).
+    ScramSha256,
+    /// `SCRAM-SHA-256-PLUS` (RFC 7677).
+    ScramSha256Plus,
+    /// `XOAUTH2`: an OAuth token in the way Google and Microsoft began with.
+    XOAuth2,
+    /// `OAUTHBEARER` (RFC 7628).
+    OAuthBearer,
+    /// Any other name that RFC 4422 allows, in upper case.
+    Other(Box<str>),
+}
+
+/// The longest name there is (RFC 4422, 3.1).
+const LONGEST: usize = 20;
+
+impl MechanismName {
+    /// Reads a name in any case. `None` if it is not one: 1 to 20 letters, digits, `-` and `_`.
+    pub fn parse(name: &[u8]) -> Option<Self> {
+        if name.is_empty() || name.len() > LONGEST {
+            return None;
+        }
+        if !name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
+            return None;
+        }
+        let name = core::str::from_utf8(name).expect("checked to be ASCII above").to_ascii_uppercase();
+        Some(match name.as_str() {
+            "PLAIN" => Self::Plain,
+            "LOGIN" => Self::Login,
+            "EXTERNAL" => Self::External,
+            "ANONYMOUS" => Self::Anonymous,
+            "CRAM-MD5" => Self::CramMd5,
+            "SCRAM-SHA-1" => Self::ScramSha1,
+            "SCRAM-SHA-1-PLUS" => Self::ScramSha1Plus,
+            "SCRAM-SHA-256" => Self::ScramSha256,
+            "SCRAM-SHA-256-PLUS" => Self::ScramSha256Plus,
+            "XOAUTH2" => Self::XOAuth2,
+            "OAUTHBEARER" => Self::OAuthBearer,
+            other => Self::Other(other.to_owned().into_boxed_str()),
+        })
+    }
+
+    /// The name as it stands on the wire, in upper case.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::Login => "LOGIN",
+            Self::External => "EXTERNAL",
+            Self::Anonymous => "ANONYMOUS",
+            Self::CramMd5 => "CRAM-MD5",
+            Self::ScramSha1 => "SCRAM-SHA-1",
+            Self::ScramSha1Plus => "SCRAM-SHA-1-PLUS",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha256Plus => "SCRAM-SHA-256-PLUS",
+            Self::XOAuth2 => "XOAUTH2",
+            Self::OAuthBearer => "OAUTHBEARER",
+            Self::Other(name) => name,
+        }
+    }
+
+    /// Whether who reads the wire can use what is sent: such a mechanism wants TLS.
+    ///
+    /// Unknown mechanisms are taken for such.
+    pub fn exposes_secret(&self) -> bool {
+        match self {
+            Self::Plain | Self::Login | Self::XOAuth2 | Self::OAuthBearer | Self::Other(_) => true,
+            Self::External | Self::Anonymous | Self::CramMd5 => false,
+            Self::ScramSha1 | Self::ScramSha1Plus | Self::ScramSha256 | Self::ScramSha256Plus => false,
+        }
+    }
+}
+
+impl fmt::Display for MechanismName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
