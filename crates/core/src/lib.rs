@@ -16,6 +16,7 @@
 
 extern crate alloc;
 
+mod dots;
 mod error;
 mod link;
 mod machine;
@@ -26,6 +27,7 @@ mod time;
 mod tls;
 mod trace;
 
+pub use dots::{BareNewline, LineRule, Stuffer, Unstuffed, Unstuffer};
 pub use error::{Excerpt, ParseError, ProtocolError};
 pub use link::{Framed, Line, LineEnd, Link, LinkLimits};
 pub use machine::{Closed, Machine, Session, Step};

@@ -2,7 +2,7 @@
 
 use crate::{
     Closed, Direction, Handshake, Instant, Pending, ProtocolError, Question, Security, SessionId, Stale, Tap, Timer,
-    TlsFailed, TlsInfo,
+    TlsFailed, TlsInfo, Unstuffer,
 };
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -193,6 +193,15 @@ impl Link {
     pub fn take(&mut self, n: usize) -> Bytes {
         self.searched = self.searched.saturating_sub(n);
         self.input.split_to(n).freeze()
+    }
+
+    /// Reads dotted data as far as it is there, without its dots, and says whether it has ended. Sharing the buffer.
+    pub fn unstuff(&mut self, unstuffer: &mut Unstuffer) -> (Bytes, bool) {
+        let found = unstuffer.unstuff(&mut self.input);
+        self.searched = 0;
+        let mut data = self.input.split_to(found.read);
+        data.truncate(found.data);
+        (data.freeze(), found.ended)
     }
 
     /// Reads the next line if it is there. `limit` counts the line without its end, in octets.

@@ -1,5 +1,7 @@
 //! The link: framing, output, the TLS gate.
 
+mod dots;
+
 use postrider_core::*;
 use proptest::prelude::*;
 

@@ -1,0 +1,147 @@
+//! Dot transparency: against slow, plain models, for every cut.
+
+use postrider_core::*;
+use proptest::prelude::*;
+
+/// The model: octet by octet.
+fn stuff_slowly(rule: LineRule, data: &[u8]) -> Vec<u8> {
+    let mut wire = vec![];
+    for (at, &octet) in data.iter().enumerate() {
+        if octet == b'.' && starts_line(rule, &data[..at]) {
+            wire.push(b'.');
+        }
+        wire.push(octet);
+    }
+    wire
+}
+
+fn starts_line(rule: LineRule, before: &[u8]) -> bool {
+    before.is_empty()
+        || match rule {
+            LineRule::CrLf => before.ends_with(b"\r\n"),
+            LineRule::Lf => before.ends_with(b"\n"),
+        }
+}
+
+fn bare(data: &[u8]) -> Option<BareNewline> {
+    (0..data.len()).find_map(|at| match data[at] {
+        b'\r' if data.get(at + 1).is_some_and(|&next| next != b'\n') => Some(BareNewline::Cr),
+        b'\n' if at == 0 || data[at - 1] != b'\r' => Some(BareNewline::Lf),
+        _ => None,
+    })
+}
+
+fn pieces<'a>(data: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
+    let mut rest = data;
+    let mut pieces = vec![];
+    for &cut in cuts {
+        let (now, later) = rest.split_at(cut.min(rest.len()));
+        pieces.push(now);
+        rest = later;
+    }
+    pieces.push(rest);
+    pieces
+}
+
+fn stuff(rule: LineRule, data: &[u8], cuts: &[usize]) -> (Vec<u8>, Stuffer) {
+    let mut stuffer = Stuffer::new(rule);
+    let mut wire = vec![];
+    for piece in pieces(data, cuts) {
+        stuffer.stuff(piece, |part| wire.extend_from_slice(part));
+    }
+    (wire, stuffer)
+}
+
+/// The data, whether and where on the wire it ended, and the bare newline found.
+fn unstuff(rule: LineRule, wire: &[u8], cuts: &[usize]) -> (Vec<u8>, Option<usize>, Option<BareNewline>) {
+    let mut unstuffer = Unstuffer::new(rule);
+    let (mut data, mut held, mut read) = (vec![], vec![], 0);
+    for piece in pieces(wire, cuts) {
+        held.extend_from_slice(piece);
+        let found = unstuffer.unstuff(&mut held);
+        assert!(found.ended || held.len() - found.read <= 2, "no more than two octets wait");
+        data.extend_from_slice(&held[..found.data]);
+        held.drain(..found.read);
+        read += found.read;
+        if found.ended {
+            return (data, Some(read), unstuffer.bare());
+        }
+    }
+    (data, None, unstuffer.bare())
+}
+
+fn rule() -> impl Strategy<Value = LineRule> {
+    prop_oneof![Just(LineRule::CrLf), Just(LineRule::Lf)]
+}
+
+fn octets() -> impl Strategy<Value = Vec<u8>> {
+    let octet = prop_oneof![3 => Just(b'\r'), 3 => Just(b'\n'), 3 => Just(b'.'), 2 => Just(b'a'), 1 => any::<u8>()];
+    proptest::collection::vec(octet, 0..60)
+}
+
+fn cuts() -> impl Strategy<Value = Vec<usize>> {
+    proptest::collection::vec(0usize..6, 0..40)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn stuffing_is_the_models_for_every_cut(rule in rule(), data in octets(), cuts in cuts()) {
+        let (wire, stuffer) = stuff(rule, &data, &cuts);
+        prop_assert_eq!(&wire, &stuff_slowly(rule, &data));
+        prop_assert_eq!(stuffer.is_within_line(), !starts_line(rule, &data));
+        if rule == LineRule::CrLf {
+            prop_assert_eq!(stuffer.bare(), bare(&data));
+        }
+    }
+
+    #[test]
+    fn what_was_stuffed_comes_back_and_ends_where_it_should(
+        rule in rule(), data in octets(), cuts in cuts(), after in octets(),
+    ) {
+        let (mut wire, stuffer) = stuff(rule, &data, &[]);
+        let mut expected = data.clone();
+        if stuffer.is_within_line() {
+            wire.extend_from_slice(b"\r\n");
+            expected.extend_from_slice(b"\r\n");
+        }
+        wire.extend_from_slice(b".\r\n");
+        let end = wire.len();
+        wire.extend_from_slice(&after);
+        let (back, ended, found) = unstuff(rule, &wire, &cuts);
+        prop_assert_eq!(back, expected.clone());
+        prop_assert_eq!(ended, Some(end));
+        if rule == LineRule::CrLf {
+            prop_assert_eq!(found, bare(&expected));
+        }
+    }
+
+    #[test]
+    fn unstuffing_any_octets_does_not_depend_on_cuts(rule in rule(), wire in octets(), cuts in cuts()) {
+        let whole = unstuff(rule, &wire, &[]);
+        let cut = unstuff(rule, &wire, &cuts);
+        prop_assert_eq!(&whole.0, &cut.0);
+        prop_assert_eq!(whole.1, cut.1);
+    }
+}
+
+#[test]
+fn only_crlf_dot_crlf_ends_smtp_data() {
+    for not_the_end in ["a\n.\r\n", "a\r\n.\n", "a\r.\r\n", "a\n.\n", "a\r\n.\r", "a\r\n.\r\r\n"] {
+        assert_eq!(unstuff(LineRule::CrLf, not_the_end.as_bytes(), &[]).1, None, "{not_the_end:?}");
+    }
+    assert_eq!(unstuff(LineRule::CrLf, b"a\r\n.\r\n", &[]).1, Some(6));
+    assert_eq!(unstuff(LineRule::CrLf, b".\r\n", &[]).1, Some(3), "data may be empty");
+}
+
+#[test]
+fn a_link_gives_data_and_leaves_what_follows() {
+    let mut link = Link::new(1, LinkLimits::default());
+    let mut unstuffer = Unstuffer::new(LineRule::CrLf);
+    assert_eq!(link.receive(b"..a\r\nb\r\n."), 9);
+    assert_eq!(link.unstuff(&mut unstuffer), (bytes::Bytes::from_static(b".a\r\nb\r\n"), false));
+    assert_eq!(link.receive(b"\r\nQUIT\r\n"), 8);
+    assert_eq!(link.unstuff(&mut unstuffer), (bytes::Bytes::new(), true));
+    assert_eq!(link.input(), b"QUIT\r\n");
+}
