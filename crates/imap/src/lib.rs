@@ -1,1 +1,8 @@
-//! IMAP4rev1 and IMAP4rev2: wire format, client and server state machines, without I/O.
+//! IMAP4rev2 (RFC 9051) and IMAP4rev1 (RFC 3501) without I/O.
+//!
+//! [`wire`] is pure functions between octets and types, for both directions.
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+pub mod wire;

@@ -1,0 +1,40 @@
+//! Octets to types and back, for commands and for responses.
+//!
+//! Framing comes before grammar: a framer finds where a command or response ends, literals included,
+//! looking at each octet once; the parsers are pure functions over such complete, bounded units and share the unit's
+//! memory. Encoders take only values whose constructors checked them, and choose between atom, quoted string
+//! and literal themselves, so whatever is encoded is one well-formed command or response.
+
+mod atom;
+mod body;
+mod capability;
+mod command;
+mod date;
+mod envelope;
+mod fetch;
+mod flag;
+mod list;
+mod mailbox;
+mod response;
+mod search;
+mod set;
+mod short;
+mod status;
+mod strings;
+
+pub use atom::{Atom, BadAtom, Tag};
+pub use body::{BodyBuilder, BodyStructure, Disposition, MediaKind, Part, PartFields};
+pub use capability::{Capabilities, Capability};
+pub use command::{
+    Append, Argument, Authenticate, Command, Fetch, FlagChange, Password, Qresync, SelectParams, Store, StoreMode, TaggedCommand,
+};
+pub use date::{BadDate, Date, DateTime};
+pub use envelope::{Address, Addresses, Envelope, EnvelopeBuilder};
+pub use fetch::{Attribute, BodyPeek, FetchItem, Partial, Raw, Rfc822Part, Section, SectionText};
+pub use flag::{Flag, Flags, Keyword};
+pub use list::{List, ListEntry, ListPattern, ListReturn, ListSelect, MailboxAttribute, NamespaceEntry, Namespaces};
+pub use mailbox::{BadMailbox, Mailbox};
+pub use response::{Code, Condition, Continue, Data, Id, Response, Status};
+pub use search::{Esearch, Search, SearchKey, SearchPartial, SearchReturn};
+pub use set::{SequenceRange, SequenceSet, UidSet};
+pub use status::{MailboxStatus, StatusItem, StatusItems};
