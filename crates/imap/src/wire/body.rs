@@ -135,7 +135,9 @@ impl<'a> Part<'a> {
 
     fn pairs(self, (start, end): (u32, u32)) -> impl ExactSizeIterator<Item = (Cow<'a, [u8]>, Cow<'a, [u8]>)> {
         let pairs = &self.of.pairs[start as usize..end as usize];
-        pairs.iter().map(move |&(name, value)| (self.text(name).unwrap_or_default(), self.text(value).unwrap_or_default()))
+        pairs
+            .iter()
+            .map(move |&(name, value)| (self.text(name).unwrap_or_default(), self.text(value).unwrap_or_default()))
     }
 
     /// What it is made of.

@@ -94,7 +94,8 @@ impl Capability {
             }
         }
         let text = word.as_str();
-        match text.get(..5).filter(|start| start.eq_ignore_ascii_case("AUTH=")).and_then(|_| Atom::new(&text[5..]).ok()) {
+        match text.get(..5).filter(|start| start.eq_ignore_ascii_case("AUTH=")).and_then(|_| Atom::new(&text[5..]).ok())
+        {
             Some(mechanism) => Self::Auth(mechanism),
             None => Self::Other(word),
         }

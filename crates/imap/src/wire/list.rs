@@ -187,7 +187,7 @@ pub enum MailboxAttribute {
 }
 
 impl MailboxAttribute {
-    const KNOWN: [(Self, &'static str); 17] = [
+    const KNOWN: &[(Self, &'static str)] = &[
         (Self::NoSelect, "Noselect"),
         (Self::NonExistent, "NonExistent"),
         (Self::NoInferiors, "Noinferiors"),

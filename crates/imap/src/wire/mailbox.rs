@@ -158,7 +158,11 @@ pub(crate) fn decode_utf7(octets: &[u8]) -> Option<String> {
             b'&' => {
                 let end = memchr::memchr(b'-', tail)?;
                 let (shifted, after) = (&tail[..end], &tail[end + 1..]);
-                if shifted.is_empty() { text.push('&') } else { decode_shifted(shifted, &mut text)? }
+                if shifted.is_empty() {
+                    text.push('&')
+                } else {
+                    decode_shifted(shifted, &mut text)?
+                }
                 rest = after;
             }
             b' '..=b'~' => {

@@ -26,7 +26,8 @@ pub use atom::{Atom, BadAtom, Tag};
 pub use body::{BodyBuilder, BodyStructure, Disposition, MediaKind, Part, PartFields};
 pub use capability::{Capabilities, Capability};
 pub use command::{
-    Append, Argument, Authenticate, Command, Fetch, FlagChange, Password, Qresync, SelectParams, Store, StoreMode, TaggedCommand,
+    Append, Argument, Authenticate, Command, Fetch, FlagChange, Password, Qresync, SelectParams, Store, StoreMode,
+    TaggedCommand,
 };
 pub use date::{BadDate, Date, DateTime};
 pub use envelope::{Address, Addresses, Envelope, EnvelopeBuilder};

@@ -44,7 +44,6 @@ impl Ranges {
     }
 }
 
-
 /// One element of a [`SequenceSet`]: both ends included, in the order written, `None` for `*`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SequenceRange {

@@ -46,11 +46,6 @@ impl Span {
         store.put_slice(text);
         Self::new(start, store.len(), false)
     }
-
-    /// Two strings, each in its own octets, say the same.
-    pub(crate) fn same(self, bytes: &[u8], other: Self, other_bytes: &[u8]) -> bool {
-        self.of(bytes) == other.of(other_bytes)
-    }
 }
 
 /// Takes the backslashes out of the inside of a quoted string.
