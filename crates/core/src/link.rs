@@ -204,7 +204,8 @@ impl Link {
         (data.freeze(), found.ended)
     }
 
-    /// Reads the next line if it is there. `limit` counts the line without its end, in octets.
+    /// Reads the next line if it is there. `limit` counts the line without its end, in octets; a line that does not
+    /// fit [`LinkLimits::input`] is too long as well.
     ///
     /// Each octet is searched once, however the stream was cut.
     pub fn line(&mut self, limit: usize) -> Framed {
@@ -215,8 +216,8 @@ impl Link {
                     self.advance(self.searched);
                     return Framed::More;
                 }
-                // The last octet may be the CR of a line that fits exactly.
-                if self.input.len() > limit.saturating_add(1) {
+                // The last octet may be the CR of a line that fits exactly. A full buffer can only ever get emptier.
+                if self.input.len() > limit.saturating_add(1) || self.input.len() >= self.limits.input {
                     self.skipping = true;
                     self.advance(self.searched);
                     return Framed::TooLong;

@@ -1,0 +1,314 @@
+//! The driver for blocking streams.
+
+#[cfg(feature = "rustls")]
+use crate::tls::{self, Tls};
+use crate::{LINGER, READ};
+#[cfg(feature = "rustls")]
+use postrider_core::{Handshake, Pending, TlsFailed};
+use postrider_core::{Instant, Session, Step};
+use std::io::{self, Read, Write};
+use std::time::Duration;
+
+/// A blocking byte stream whose waits can be bounded.
+pub trait Stream: Read + Write {
+    /// Lets a read give up after `wait` (`None`: never) with `WouldBlock` or `TimedOut`.
+    ///
+    /// # Errors
+    /// The system's.
+    fn set_read_timeout(&self, wait: Option<Duration>) -> io::Result<()>;
+
+    /// The same for a write.
+    ///
+    /// # Errors
+    /// The system's.
+    fn set_write_timeout(&self, wait: Option<Duration>) -> io::Result<()>;
+
+    /// Closes our half.
+    ///
+    /// # Errors
+    /// The system's.
+    fn shutdown_write(&self) -> io::Result<()>;
+}
+
+macro_rules! stream {
+    ($stream:ty) => {
+        impl Stream for $stream {
+            fn set_read_timeout(&self, wait: Option<Duration>) -> io::Result<()> {
+                <$stream>::set_read_timeout(self, wait)
+            }
+            fn set_write_timeout(&self, wait: Option<Duration>) -> io::Result<()> {
+                <$stream>::set_write_timeout(self, wait)
+            }
+            fn shutdown_write(&self) -> io::Result<()> {
+                self.shutdown(std::net::Shutdown::Write)
+            }
+        }
+    };
+}
+stream!(std::net::TcpStream);
+#[cfg(unix)]
+stream!(std::os::unix::net::UnixStream);
+
+/// How long a write may block before we look whether the peer waits for us to read.
+const TURN: Duration = Duration::from_millis(50);
+
+/// Runs a session over a blocking stream.
+///
+/// A blocking application answers every question before it calls [`Driver::next`] again: nobody else could.
+pub struct Driver<S, T> {
+    session: S,
+    stream: Option<T>,
+    #[cfg(feature = "rustls")]
+    tls: Tls,
+    #[cfg(feature = "rustls")]
+    connection: Option<Box<rustls::Connection>>,
+    origin: std::time::Instant,
+    ended: bool,
+    error: Option<io::Error>,
+}
+
+impl<S: Session, T: Stream> Driver<S, T> {
+    /// A driver for `session` over `stream`. The session's time begins now.
+    #[cfg(feature = "rustls")]
+    pub fn new(session: S, stream: T, tls: Tls) -> Self {
+        let origin = std::time::Instant::now();
+        Self { session, stream: Some(stream), tls, connection: None, origin, ended: false, error: None }
+    }
+
+    /// A driver for `session` over `stream`, which stays plaintext. The session's time begins now.
+    #[cfg(not(feature = "rustls"))]
+    pub fn new(session: S, stream: T) -> Self {
+        Self { session, stream: Some(stream), origin: std::time::Instant::now(), ended: false, error: None }
+    }
+
+    /// The session, to answer its questions and tell it things.
+    pub fn session(&mut self) -> &mut S {
+        &mut self.session
+    }
+
+    /// What the transport complained of when it was lost. `None` after an orderly end.
+    pub fn error(&self) -> Option<&io::Error> {
+        self.error.as_ref()
+    }
+
+    /// Waits for the next event; `None` when the session is finished and the transport closed.
+    #[allow(clippy::should_implement_trait)] // an iterator could not lend the session between two events
+    pub fn next(&mut self) -> Option<S::Event> {
+        loop {
+            let now = Instant::after_origin(self.origin.elapsed());
+            let deadline = match self.session.poll(now) {
+                Step::Event(event) => return Some(event),
+                Step::Idle { deadline } => deadline,
+            };
+            if !self.session.output().is_empty() {
+                self.write();
+                continue;
+            }
+            if self.session.is_finished() {
+                self.close();
+                return None;
+            }
+            #[cfg(feature = "rustls")]
+            if let Some(pending) = self.session.upgrade() {
+                self.handshake(pending);
+                continue;
+            }
+            #[cfg(not(feature = "rustls"))]
+            if let Some(pending) = self.session.upgrade() {
+                let _ = self.session.tls(pending, Err("this driver was built without TLS".into()));
+                continue;
+            }
+            let wait = deadline.map(|at| now.until(at).max(Duration::from_millis(1)));
+            if self.session.window() == 0 || self.ended {
+                // Only time can move it: an unanswered question, or the end of a linger.
+                let wait = wait.expect("a question was left unanswered, and the session waits for nothing else");
+                std::thread::park_timeout(wait);
+                continue;
+            }
+            self.read(wait);
+        }
+    }
+
+    /// Writes until the session has no output left: what to call when a session's `write` took less than it was given.
+    ///
+    /// # Errors
+    /// The transport's error. [`Driver::next`] then leads to the session's `Closed`.
+    pub fn drain(&mut self) -> io::Result<()> {
+        while !self.session.output().is_empty() {
+            self.write();
+        }
+        match &self.error {
+            Some(error) => Err(error.kind().into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes once. If the peer does not take it, it may be waiting for us to read: so we do, as far as the window
+    /// allows, instead of waiting for each other.
+    fn write(&mut self) {
+        let Some(stream) = &mut self.stream else {
+            let dropped = self.session.output().len();
+            self.session.sent(dropped);
+            return;
+        };
+        let _ = stream.set_write_timeout(Some(TURN));
+        let output = self.session.output();
+        #[cfg(feature = "rustls")]
+        let written = match &mut self.connection {
+            Some(connection) => write_tls(connection, stream, output),
+            None => stream.write(output),
+        };
+        #[cfg(not(feature = "rustls"))]
+        let written = stream.write(output);
+        match written {
+            Ok(0) if !output.is_empty() => self.lose(io::ErrorKind::WriteZero.into()),
+            Ok(n) => self.session.sent(n),
+            Err(error) if is_wait(&error) => {
+                if self.session.window() > 0 && !self.ended {
+                    self.read(Some(Duration::from_millis(1)));
+                }
+            }
+            Err(error) => self.lose(error),
+        }
+    }
+
+    fn read(&mut self, wait: Option<Duration>) {
+        let Some(stream) = &mut self.stream else { return };
+        let mut space = [0; READ];
+        let window = self.session.window().min(READ);
+        let _ = stream.set_read_timeout(wait);
+        #[cfg(feature = "rustls")]
+        let read = match &mut self.connection {
+            Some(connection) => read_tls(connection, stream, &mut space[..window]),
+            None => stream.read(&mut space[..window]),
+        };
+        #[cfg(not(feature = "rustls"))]
+        let read = stream.read(&mut space[..window]);
+        match read {
+            Ok(0) => {
+                self.ended = true;
+                self.session.receive_eof();
+            }
+            Ok(n) => {
+                let taken = self.session.receive(&space[..n]);
+                assert_eq!(taken, n, "the window was open that far");
+            }
+            Err(error) if is_wait(&error) => {}
+            Err(error) => self.lose(error),
+        }
+    }
+
+    #[cfg(feature = "rustls")]
+    fn handshake(&mut self, pending: Pending<Handshake>) {
+        let connection = match &self.tls {
+            Tls::None => Err(rustls::Error::General("this end has no TLS configuration".into())),
+            Tls::Server(config) => rustls::ServerConnection::new(config.clone()).map(rustls::Connection::from),
+            Tls::Client { config, name, .. } => {
+                rustls::ClientConnection::new(config.clone(), name.clone()).map(rustls::Connection::from)
+            }
+        }
+        .map_err(|error: rustls::Error| TlsFailed(error.to_string().into()));
+        let (mut connection, stream) = match (connection, &mut self.stream) {
+            (Ok(connection), Some(stream)) => (connection, stream),
+            (Err(failed), _) => {
+                let _ = self.session.tls(pending, Err(failed));
+                return;
+            }
+            (Ok(_), None) => {
+                let _ = self.session.tls(pending, Err("the connection is lost".into()));
+                return;
+            }
+        };
+        let _ = stream.set_write_timeout(None);
+        let _ = stream.set_read_timeout(Some(HANDSHAKE));
+        while connection.is_handshaking() {
+            if let Err(error) = connection.complete_io(stream) {
+                let _ = self.session.tls(pending, Err(TlsFailed(error.to_string().into())));
+                self.error.get_or_insert(error);
+                self.stream = None;
+                return;
+            }
+        }
+        let verified = matches!(self.tls, Tls::Client { verified: true, .. });
+        let info = match &connection {
+            rustls::Connection::Client(client) => tls::info(client, None, verified),
+            rustls::Connection::Server(server) => tls::info(server, server.server_name(), false),
+        };
+        self.connection = Some(Box::new(connection));
+        let _ = self.session.tls(pending, Ok(info));
+    }
+
+    fn lose(&mut self, error: io::Error) {
+        self.stream = None;
+        self.error.get_or_insert(error);
+        self.ended = true;
+        self.session.receive_eof();
+    }
+
+    /// A shutdown of our half, then a short wait for the peer's: see the tokio driver.
+    fn close(&mut self) {
+        let Some(mut stream) = self.stream.take() else { return };
+        #[cfg(feature = "rustls")]
+        if let Some(connection) = &mut self.connection {
+            connection.send_close_notify();
+            let _ = connection.write_tls(&mut stream);
+        }
+        if self.ended || stream.shutdown_write().is_err() {
+            return;
+        }
+        let until = std::time::Instant::now() + LINGER;
+        let mut space = [0; READ];
+        while let Some(left) = until.checked_duration_since(std::time::Instant::now()).filter(|left| !left.is_zero()) {
+            let _ = stream.set_read_timeout(Some(left));
+            match stream.read(&mut space) {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+        }
+    }
+}
+
+/// The longest wait for one flight of a handshake.
+#[cfg(feature = "rustls")]
+const HANDSHAKE: Duration = Duration::from_secs(30);
+
+fn is_wait(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
+}
+
+#[cfg(feature = "rustls")]
+fn write_tls(connection: &mut rustls::Connection, stream: &mut impl Stream, output: &[u8]) -> io::Result<usize> {
+    while connection.wants_write() {
+        connection.write_tls(stream)?;
+    }
+    let n = connection.writer().write(output)?;
+    while connection.wants_write() {
+        match connection.write_tls(stream) {
+            Ok(_) => {}
+            // The plaintext was taken; the rest of the records goes out with the next write or read.
+            Err(error) if is_wait(&error) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(n)
+}
+
+#[cfg(feature = "rustls")]
+fn read_tls(connection: &mut rustls::Connection, stream: &mut impl Stream, into: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match connection.reader().read(into) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // The peer closed without close_notify: the session sees the end and judges it.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
+            done => return done,
+        }
+        while connection.wants_write() {
+            connection.write_tls(stream)?;
+        }
+        connection.read_tls(stream)?;
+        if let Err(error) = connection.process_new_packets() {
+            let _ = connection.write_tls(stream);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+        }
+    }
+}

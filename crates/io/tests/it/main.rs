@@ -1,0 +1,280 @@
+//! The drivers, over real sockets and pipes, with a small protocol of lines that can become TLS.
+#![cfg(feature = "tokio")]
+
+use postrider_core::*;
+use postrider_io::{Tls, blocking, tls, tokio as async_io};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Echoes lines. `TLS` makes the stream TLS, `ASK` asks the application, `QUIT` ends.
+struct Echo {
+    link: Link,
+    idle: Timer,
+    asked: Option<u64>,
+    closed: Option<Closed>,
+    told: bool,
+}
+
+enum Ask {}
+impl Question for Ask {
+    type Yes = Vec<u8>;
+    type No = ();
+}
+
+#[derive(Debug)]
+enum Event {
+    Asked(Pending<Ask>),
+    Closed(Closed),
+}
+
+impl Echo {
+    fn new(id: SessionId) -> Self {
+        let mut idle = Timer::OFF;
+        idle.arm(Duration::from_secs(60));
+        Self { link: Link::new(id, LinkLimits::default()), idle, asked: None, closed: None, told: false }
+    }
+    fn answer(&mut self, pending: Pending<Ask>, line: &[u8]) {
+        assert_eq!(Ok(self.asked.take().unwrap()), self.link.redeem(&pending));
+        self.say(line);
+    }
+    fn say(&mut self, line: &[u8]) {
+        self.link.put(line);
+        self.link.end_line();
+    }
+    fn close(&mut self, why: Closed) {
+        self.link.close(&why);
+        self.closed = Some(why);
+    }
+}
+
+session_over_link!(Echo, link);
+
+impl Machine for Echo {
+    type Event = Event;
+    fn poll(&mut self, now: Instant) -> Step<Event> {
+        if let Some(why) = self.closed.clone() {
+            if !self.told {
+                self.told = true;
+                return Step::Event(Event::Closed(why));
+            }
+            return Step::Idle { deadline: self.link.poll_closed(now) };
+        }
+        if let Some(failed) = self.link.take_tls_failure() {
+            self.close(Closed::Tls(failed));
+            return self.poll(now);
+        }
+        if self.idle.tick(now) {
+            self.close(Closed::TimedOut);
+            return self.poll(now);
+        }
+        while self.asked.is_none() && !self.link.is_gated() && !self.link.is_congested() {
+            match self.link.line(100_000) {
+                Framed::Line(line) => match &line.octets[..] {
+                    b"QUIT" => {
+                        self.say(b"BYE");
+                        self.close(Closed::ByPeer);
+                        return self.poll(now);
+                    }
+                    b"TLS" => {
+                        self.say(b"GO");
+                        if let Err(error) = self.link.begin_tls() {
+                            self.close(Closed::Protocol(error));
+                            return self.poll(now);
+                        }
+                    }
+                    b"ASK" => {
+                        let (pending, number) = self.link.ask();
+                        self.asked = Some(number);
+                        return Step::Event(Event::Asked(pending));
+                    }
+                    other => {
+                        let line = other.to_vec();
+                        self.say(&line);
+                    }
+                },
+                Framed::More => break,
+                Framed::TooLong => {
+                    self.close(Closed::Protocol(ProtocolError::LineTooLong { limit: 100_000 }));
+                    return self.poll(now);
+                }
+            }
+        }
+        if self.link.is_exhausted() && self.asked.is_none() {
+            self.close(Closed::Eof);
+            return self.poll(now);
+        }
+        Step::Idle { deadline: self.idle.deadline() }
+    }
+}
+
+/// Says its lines one by one, each after the echo of the one before; `TLS` makes the stream TLS.
+struct Talker {
+    link: Link,
+    lines: Vec<Vec<u8>>,
+    next: usize,
+    waiting: bool,
+    closed: bool,
+}
+
+impl Talker {
+    fn new(lines: &[&[u8]]) -> Self {
+        let lines = lines.iter().map(|line| line.to_vec()).collect();
+        Self { link: Link::new(9, LinkLimits::default()), lines, next: 0, waiting: false, closed: false }
+    }
+}
+
+session_over_link!(Talker, link);
+
+impl Machine for Talker {
+    type Event = Vec<u8>;
+    fn poll(&mut self, now: Instant) -> Step<Vec<u8>> {
+        if !self.waiting && !self.link.is_gated() && !self.closed {
+            if let Some(line) = self.lines.get(self.next) {
+                self.link.put(line);
+                self.link.end_line();
+                self.waiting = true;
+            }
+        }
+        if let Framed::Line(line) = self.link.line(100_000) {
+            self.waiting = false;
+            if self.lines[self.next] == b"TLS" {
+                self.link.begin_tls().unwrap();
+            }
+            self.next += 1;
+            return Step::Event(line.octets.to_vec());
+        }
+        let failed = self.link.take_tls_failure().map(Closed::Tls);
+        if !self.closed && (failed.is_some() || self.link.is_exhausted() || self.next == self.lines.len()) {
+            self.closed = true;
+            self.link.close(&failed.unwrap_or(Closed::ByPeer));
+        }
+        Step::Idle { deadline: if self.closed { self.link.poll_closed(now) } else { None } }
+    }
+}
+
+fn configs() -> (Tls, Tls) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let server = Tls::Server(tls::server_config(chain.as_bytes(), key.as_bytes()).unwrap());
+    let config = tls::client_config(tls::roots(chain.as_bytes()).unwrap());
+    (server, Tls::Client { config, name: "localhost".try_into().unwrap(), verified: true })
+}
+
+async fn serve(
+    mut driver: async_io::Driver<Echo, impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>,
+) -> Closed {
+    let mut last = None;
+    while let Some(event) = driver.next().await {
+        match event {
+            Event::Asked(pending) => driver.session().answer(pending, b"ANSWER"),
+            Event::Closed(why) => last = Some(why),
+        }
+    }
+    last.expect("the last event is Closed")
+}
+
+#[tokio::test]
+async fn a_stream_becomes_tls_and_ends_in_order() {
+    let (server, client) = configs();
+    let (near, far) = tokio::io::duplex(100);
+    let served = tokio::spawn(serve(async_io::Driver::new(Echo::new(1), near, server)));
+    let long = vec![b'x'; 50_000];
+    let lines: [&[u8]; 6] = [b"one", b"ASK", b"TLS", b"two", &long, b"QUIT"];
+    let mut driver = async_io::Driver::new(Talker::new(&lines), far, client);
+    let mut heard = vec![];
+    while let Some(line) = driver.next().await {
+        heard.push(line);
+    }
+    assert!(heard == [&b"one"[..], b"ANSWER", b"GO", b"two", &long, b"BYE"]);
+    let Security::Tls(info) = driver.session().link.security() else { panic!("no TLS") };
+    assert!(info.verified && info.version == "TLSv1.3");
+    assert_eq!(info.exporter.as_ref().map(Vec::len), Some(32));
+    assert_eq!(served.await.unwrap(), Closed::ByPeer);
+}
+
+#[tokio::test]
+async fn a_certificate_nobody_vouches_for_fails_the_handshake_on_both_sides() {
+    let (server, _) = configs();
+    let (_, client) = configs();
+    let (near, far) = tokio::io::duplex(10_000);
+    let served = tokio::spawn(serve(async_io::Driver::new(Echo::new(1), near, server)));
+    let mut driver = async_io::Driver::new(Talker::new(&[b"TLS", b"secret"]), far, client);
+    assert_eq!(driver.next().await.as_deref(), Some(&b"GO"[..]));
+    assert_eq!(driver.next().await, None);
+    assert!(driver.error().is_some());
+    assert!(matches!(served.await.unwrap(), Closed::Tls(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_keeps_its_deadline_without_traffic() {
+    let (near, _far) = tokio::io::duplex(100);
+    let before = tokio::time::Instant::now();
+    assert_eq!(serve(async_io::Driver::new(Echo::new(1), near, Tls::None)).await, Closed::TimedOut);
+    assert!(before.elapsed() >= Duration::from_secs(60));
+}
+
+#[tokio::test]
+async fn a_dropped_connection_is_the_end_of_the_stream() {
+    let (near, far) = tokio::io::duplex(100);
+    drop(far);
+    assert_eq!(serve(async_io::Driver::new(Echo::new(1), near, Tls::None)).await, Closed::Eof);
+}
+
+#[test]
+fn the_blocking_driver_does_the_same() {
+    let (server, client) = configs();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let served = std::thread::spawn(move || {
+        let mut driver = blocking::Driver::new(Echo::new(1), listener.accept().unwrap().0, server);
+        let mut last = None;
+        while let Some(event) = driver.next() {
+            match event {
+                Event::Asked(pending) => driver.session().answer(pending, b"ANSWER"),
+                Event::Closed(why) => last = Some(why),
+            }
+        }
+        last
+    });
+    let lines: [&[u8]; 5] = [b"one", b"TLS", b"ASK", &[b'y'; 50_000], b"QUIT"];
+    let mut driver = blocking::Driver::new(Talker::new(&lines), TcpStream::connect(address).unwrap(), client);
+    let mut heard = vec![];
+    while let Some(line) = driver.next() {
+        heard.push(line);
+    }
+    assert!(heard == [&b"one"[..], b"GO", b"ANSWER", &[b'y'; 50_000], b"BYE"]);
+    assert_eq!(served.join().unwrap(), Some(Closed::ByPeer));
+}
+
+#[tokio::test]
+async fn a_peer_that_pipelines_and_reads_late_loses_nothing() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (near, far) = tokio::io::duplex(1000);
+    let served = tokio::spawn(serve(async_io::Driver::new(Echo::new(1), near, Tls::None)));
+    let (mut reader, mut writer) = tokio::io::split(far);
+    let sent: Arc<[u8]> = (0..20_000).flat_map(|n| format!("line {n}\r\n").into_bytes()).collect();
+    let writing = tokio::spawn({
+        let sent = sent.clone();
+        async move {
+            writer.write_all(&sent).await.unwrap();
+            writer.write_all(b"QUIT\r\n").await.unwrap();
+            writer
+        }
+    });
+    let mut heard = vec![0; sent.len()];
+    reader.read_exact(&mut heard).await.unwrap();
+    assert!(heard[..] == sent[..]);
+    writing.await.unwrap();
+    assert_eq!(served.await.unwrap(), Closed::ByPeer);
+}
+
+#[test]
+fn unusable_certificates_are_named() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (chain, key) = (made.cert.pem(), other.signing_key.serialize_pem());
+    assert!(matches!(tls::server_config(b"", key.as_bytes()), Err(tls::ConfigError::Certificate(_))));
+    assert!(matches!(tls::server_config(chain.as_bytes(), b"junk"), Err(tls::ConfigError::Key(_))));
+    assert!(matches!(tls::server_config(chain.as_bytes(), key.as_bytes()), Err(tls::ConfigError::Pair(_))));
+}
