@@ -1,1 +1,12 @@
 //! SMTP, submission and LMTP: wire format, client and server state machines, without I/O.
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+pub mod address;
+mod envelope;
+pub mod wire;
+
+pub use address::{AddressLiteral, Domain, ForwardPath, HelloName, Host, LocalPart, Mailbox, ReversePath};
+pub use envelope::{Envelope, Recipient};
+pub use wire::{Capabilities, EnhancedCode, MailParams, RcptParams, Reply, ReplyClass, ReplyCode};

@@ -1,0 +1,178 @@
+//! What a server offers: the reply to EHLO and LHLO (RFC 5321, 4.1.1.1).
+
+use super::Reply;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use postrider_sasl::MechanismName;
+
+/// What a server offers. `Default` is what follows HELO: nothing.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// PIPELINING (RFC 2920).
+    pub pipelining: bool,
+    /// SIZE (RFC 1870): the largest message, in octets; 0 if there is no fixed limit.
+    pub size: Option<u64>,
+    /// 8BITMIME (RFC 6152).
+    pub eight_bit_mime: bool,
+    /// BINARYMIME (RFC 3030).
+    pub binary_mime: bool,
+    /// CHUNKING (RFC 3030).
+    pub chunking: bool,
+    /// SMTPUTF8 (RFC 6531).
+    pub smtp_utf8: bool,
+    /// ENHANCEDSTATUSCODES (RFC 2034).
+    pub enhanced_status_codes: bool,
+    /// DSN (RFC 3461).
+    pub dsn: bool,
+    /// STARTTLS (RFC 3207).
+    pub start_tls: bool,
+    /// REQUIRETLS (RFC 8689).
+    pub require_tls: bool,
+    /// AUTH (RFC 4954): the mechanisms, each once, in the server's order.
+    pub auth: Vec<MechanismName>,
+    /// LIMITS (RFC 9422): recipients in a transaction.
+    pub recipients_max: Option<u32>,
+    /// LIMITS (RFC 9422): transactions in a session.
+    pub transactions_max: Option<u32>,
+    /// Every other one.
+    pub other: Vec<Extension>,
+}
+
+/// A service extension by its keyword.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Extension {
+    keyword: Box<str>,
+    params: Box<str>,
+}
+
+impl Extension {
+    /// Checks an extension's keyword and its parameters, which are separated by spaces.
+    ///
+    /// `None` if the keyword is not of letters, digits and hyphens, or a parameter not of printable ASCII.
+    pub fn new(keyword: &str, params: &str) -> Option<Self> {
+        let good = keyword.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && keyword.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && params.bytes().all(|b| matches!(b, b' '..=b'~'));
+        good.then(|| Self { keyword: keyword.to_ascii_uppercase().into(), params: params.into() })
+    }
+
+    /// The keyword in upper case.
+    pub fn keyword(&self) -> &str {
+        &self.keyword
+    }
+
+    /// What follows the keyword, as it came.
+    pub fn params(&self) -> impl Iterator<Item = &str> {
+        self.params.split_ascii_whitespace()
+    }
+}
+
+impl Capabilities {
+    /// Reads a positive reply to EHLO or LHLO. Lines that are no keyword are left out.
+    pub fn from_reply(reply: &Reply) -> Self {
+        let mut capabilities = Self::default();
+        // The first line is the greeting.
+        for line in reply.lines().skip(1) {
+            if let Ok(line) = core::str::from_utf8(line) {
+                capabilities.add(line);
+            }
+        }
+        capabilities
+    }
+
+    /// An extension by its keyword, in any case, among those without a field of their own.
+    pub fn other(&self, keyword: &str) -> Option<&Extension> {
+        self.other.iter().find(|extension| extension.keyword.eq_ignore_ascii_case(keyword))
+    }
+
+    fn add(&mut self, line: &str) {
+        let line = line.trim_ascii();
+        // Old servers write "AUTH=LOGIN PLAIN", from a draft of RFC 2554.
+        let end = line.find([' ', '\t', '=']).unwrap_or(line.len());
+        let (keyword, params) = (&line[..end], line[end..].trim_start_matches([' ', '\t', '=']));
+        let is = |name: &str| keyword.eq_ignore_ascii_case(name);
+        match keyword.len() {
+            10 if is("PIPELINING") => self.pipelining = true,
+            4 if is("SIZE") => {
+                let digits = params.split_ascii_whitespace().next().unwrap_or("0");
+                self.size = Some(digits.parse().unwrap_or(0));
+            }
+            8 if is("8BITMIME") => self.eight_bit_mime = true,
+            10 if is("BINARYMIME") => self.binary_mime = true,
+            8 if is("CHUNKING") => self.chunking = true,
+            8 if is("SMTPUTF8") => self.smtp_utf8 = true,
+            19 if is("ENHANCEDSTATUSCODES") => self.enhanced_status_codes = true,
+            3 if is("DSN") => self.dsn = true,
+            8 if is("STARTTLS") => self.start_tls = true,
+            10 if is("REQUIRETLS") => self.require_tls = true,
+            4 if is("AUTH") => {
+                for name in params.split_ascii_whitespace() {
+                    if let Some(mechanism) = MechanismName::parse(name.as_bytes())
+                        && !self.auth.contains(&mechanism)
+                    {
+                        self.auth.push(mechanism);
+                    }
+                }
+            }
+            6 if is("LIMITS") => {
+                for limit in params.split_ascii_whitespace() {
+                    let Some((name, value)) = limit.split_once('=') else { continue };
+                    let Ok(value) = value.parse() else { continue };
+                    match name {
+                        n if n.eq_ignore_ascii_case("RCPTMAX") => self.recipients_max = Some(value),
+                        n if n.eq_ignore_ascii_case("MAILMAX") => self.transactions_max = Some(value),
+                        _ => {}
+                    }
+                }
+            }
+            _ => self.other.extend(Extension::new(keyword, params)),
+        }
+    }
+
+    /// The lines of a reply to EHLO after the greeting.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        use alloc::format;
+        let mut lines = Vec::new();
+        let flags = [
+            (self.pipelining, "PIPELINING"),
+            (self.eight_bit_mime, "8BITMIME"),
+            (self.binary_mime, "BINARYMIME"),
+            (self.chunking, "CHUNKING"),
+            (self.smtp_utf8, "SMTPUTF8"),
+            (self.enhanced_status_codes, "ENHANCEDSTATUSCODES"),
+            (self.dsn, "DSN"),
+            (self.start_tls, "STARTTLS"),
+            (self.require_tls, "REQUIRETLS"),
+        ];
+        lines.extend(flags.iter().filter(|(offered, _)| *offered).map(|(_, keyword)| String::from(*keyword)));
+        match self.size {
+            None => {}
+            Some(0) => lines.push("SIZE".into()),
+            Some(limit) => lines.push(format!("SIZE {limit}")),
+        }
+        if !self.auth.is_empty() {
+            let mut line = String::from("AUTH");
+            for mechanism in &self.auth {
+                line.push(' ');
+                line.push_str(mechanism.as_str());
+            }
+            lines.push(line);
+        }
+        let mut limits = String::new();
+        if let Some(limit) = self.recipients_max {
+            limits.push_str(&format!(" RCPTMAX={limit}"));
+        }
+        if let Some(limit) = self.transactions_max {
+            limits.push_str(&format!(" MAILMAX={limit}"));
+        }
+        if !limits.is_empty() {
+            lines.push(format!("LIMITS{limits}"));
+        }
+        for Extension { keyword, params } in &self.other {
+            lines.push(if params.is_empty() { keyword.as_ref().into() } else { format!("{keyword} {params}") });
+        }
+        lines
+    }
+}

@@ -1,0 +1,70 @@
+//! A position in a complete unit.
+
+use postrider_core::ParseError;
+
+/// Walks over the octets of one line.
+#[derive(Clone)]
+pub(crate) struct Cursor<'a> {
+    octets: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    pub(crate) fn new(octets: &'a [u8]) -> Self {
+        Self { octets, at: 0 }
+    }
+
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// All octets, also those before the position.
+    pub(crate) fn all(&self) -> &'a [u8] {
+        self.octets
+    }
+
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        &self.octets[self.at..]
+    }
+
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.octets.get(self.at).copied()
+    }
+
+    pub(crate) fn next(&mut self) -> Option<u8> {
+        let octet = self.peek()?;
+        self.at += 1;
+        Some(octet)
+    }
+
+    pub(crate) fn skip(&mut self, n: usize) {
+        self.at += n;
+        debug_assert!(self.at <= self.octets.len(), "only what was looked at is skipped");
+    }
+
+    pub(crate) fn eat(&mut self, octet: u8) -> bool {
+        let there = self.peek() == Some(octet);
+        self.at += usize::from(there);
+        there
+    }
+
+    pub(crate) fn expect(&mut self, octet: u8, expected: &'static str) -> Result<(), ParseError> {
+        if self.eat(octet) { Ok(()) } else { self.fail(expected) }
+    }
+
+    /// Takes octets as long as `wanted` holds.
+    pub(crate) fn take_while(&mut self, wanted: impl Fn(u8) -> bool) -> &'a [u8] {
+        let rest = self.rest();
+        let run = rest.iter().position(|&b| !wanted(b)).unwrap_or(rest.len());
+        self.at += run;
+        &rest[..run]
+    }
+
+    pub(crate) fn end(&self, expected: &'static str) -> Result<(), ParseError> {
+        if self.rest().is_empty() { Ok(()) } else { self.fail(expected) }
+    }
+
+    pub(crate) fn fail<T>(&self, expected: &'static str) -> Result<T, ParseError> {
+        Err(ParseError { at: self.at, expected })
+    }
+}

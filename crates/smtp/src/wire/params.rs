@@ -1,0 +1,538 @@
+//! The parameters of MAIL and RCPT (RFC 5321, 4.1.2; RFC 1870, 3461, 4954, 6152, 6531, 6533, 8689).
+
+use super::Cursor;
+use crate::address::{Mailbox, ReversePath};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use postrider_core::ParseError;
+
+/// What follows the path in MAIL.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct MailParams {
+    /// `SIZE=`: how large the message is said to be, in octets (RFC 1870). More than fits counts as `u64::MAX`.
+    pub size: Option<u64>,
+    /// `BODY=` (RFC 6152, RFC 3030).
+    pub body: Option<BodyType>,
+    /// `SMTPUTF8`: addresses and header fields may hold UTF-8 (RFC 6531).
+    pub smtp_utf8: bool,
+    /// `RET=`: how much of the message a report should return (RFC 3461, 4.3).
+    pub ret: Option<Ret>,
+    /// `ENVID=`: the sender's name for this transaction (RFC 3461, 4.4).
+    pub envelope_id: Option<EnvelopeId>,
+    /// `AUTH=`: who submitted the message, as far as the client knows (RFC 4954, 5).
+    pub auth: Option<ReversePath>,
+    /// `REQUIRETLS`: relay only over verified TLS, or not at all (RFC 8689).
+    pub require_tls: bool,
+    /// Every other one, as it came.
+    pub other: Vec<Parameter>,
+}
+
+/// What follows the path in RCPT.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct RcptParams {
+    /// `NOTIFY=`: when to send a report (RFC 3461, 4.1).
+    pub notify: Option<Notify>,
+    /// `ORCPT=`: whom the message was first for (RFC 3461, 4.2).
+    pub original: Option<OriginalRecipient>,
+    /// Every other one, as it came.
+    pub other: Vec<Parameter>,
+}
+
+/// What octets the message holds.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum BodyType {
+    /// ASCII in lines of at most 998.
+    SevenBit,
+    /// Any octets in such lines (RFC 6152).
+    EightBitMime,
+    /// Any octets (RFC 3030).
+    BinaryMime,
+}
+
+/// How much of the message a report should return.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Ret {
+    /// All of it.
+    Full,
+    /// The header only.
+    Headers,
+}
+
+/// When to send a report about a recipient. None of the three is `NEVER`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Notify {
+    /// When it was delivered.
+    pub success: bool,
+    /// When it cannot be delivered.
+    pub failure: bool,
+    /// When it is late.
+    pub delay: bool,
+}
+
+impl Notify {
+    /// No report at all.
+    pub const NEVER: Self = Self { success: false, failure: false, delay: false };
+}
+
+/// The sender's name for a transaction: 1 to 100 printable characters of ASCII (RFC 3461, 4.4).
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct EnvelopeId(Box<str>);
+
+impl EnvelopeId {
+    /// Checks an identifier, not encoded.
+    ///
+    /// # Errors
+    /// [`ParseError`] if it is empty, too long or not printable ASCII.
+    pub fn new(id: &str) -> Result<Self, ParseError> {
+        if let Some(at) = id.bytes().position(|b| !matches!(b, b' '..=b'~')) {
+            return Err(ParseError { at, expected: "printable ASCII" });
+        }
+        if id.is_empty() || xtext_len(id) > ENVELOPE_ID_LIMIT {
+            return Err(ParseError { at: 0, expected: "an ENVID of 1 to 100 octets" });
+        }
+        Ok(Self(id.into()))
+    }
+
+    /// The identifier, not encoded.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The longest ENVID, encoded (RFC 3461, 5.4).
+const ENVELOPE_ID_LIMIT: usize = 100;
+/// The longest ORCPT, encoded (RFC 3461, 5.4).
+const ORIGINAL_LIMIT: usize = 500;
+
+/// Whom a message was first for, before forwarding (RFC 3461, 4.2; RFC 6533, 3).
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct OriginalRecipient {
+    address_type: Box<str>,
+    address: Box<str>,
+}
+
+impl OriginalRecipient {
+    /// An address of the type `rfc822`, or `utf-8` if it needs that.
+    pub fn of(mailbox: &Mailbox) -> Self {
+        let address_type = if mailbox.is_ascii() { "rfc822" } else { "utf-8" };
+        Self { address_type: address_type.into(), address: mailbox.as_str().into() }
+    }
+
+    /// An address of any type, not encoded.
+    ///
+    /// # Errors
+    /// [`ParseError`] if the type is not an atom, or the address is empty, too long, holds a control character, or is
+    /// not ASCII while its type is not `utf-8`.
+    pub fn new(address_type: &str, address: &str) -> Result<Self, ParseError> {
+        if address_type.is_empty() || !address_type.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            return Err(ParseError { at: 0, expected: "an address type" });
+        }
+        let utf8 = address_type.eq_ignore_ascii_case("utf-8");
+        if let Some((at, _)) = address.char_indices().find(|(_, c)| c.is_control() || !(utf8 || c.is_ascii())) {
+            return Err(ParseError { at, expected: "a printable character" });
+        }
+        if address.is_empty() || address.len() > ORIGINAL_LIMIT {
+            return Err(ParseError { at: 0, expected: "an address of 1 to 500 octets" });
+        }
+        Ok(Self { address_type: address_type.into(), address: address.into() })
+    }
+
+    /// The registered address type, `rfc822` or `utf-8` as a rule, in the case it came in.
+    pub fn address_type(&self) -> &str {
+        &self.address_type
+    }
+
+    /// The address, not encoded.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+}
+
+/// A parameter by its keyword.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Parameter {
+    keyword: Box<str>,
+    value: Option<Box<str>>,
+}
+
+impl Parameter {
+    /// Checks both (RFC 5321, 4.1.2: `esmtp-param`).
+    ///
+    /// # Errors
+    /// [`ParseError`] if either holds what it must not.
+    pub fn new(keyword: &str, value: Option<&str>) -> Result<Self, ParseError> {
+        let mut cursor = Cursor::new(keyword.as_bytes());
+        self::keyword(&mut cursor)?;
+        cursor.end("the end of the keyword")?;
+        if let Some(value) = value {
+            let mut cursor = Cursor::new(value.as_bytes());
+            self::value(&mut cursor)?;
+            cursor.end("the end of the value")?;
+        }
+        Ok(Self { keyword: keyword.into(), value: value.map(Into::into) })
+    }
+
+    /// The keyword as it came. Compare it without regard to case, or with [`Parameter::is`].
+    pub fn keyword(&self) -> &str {
+        &self.keyword
+    }
+
+    /// Whether this is its keyword, in any case.
+    pub fn is(&self, keyword: &str) -> bool {
+        self.keyword.eq_ignore_ascii_case(keyword)
+    }
+
+    /// The value, if there was one.
+    pub fn value(&self) -> Option<&str> {
+        self.value.as_deref()
+    }
+}
+
+/// What is wrong with a parameter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ParamError {
+    /// It is not written as it should be.
+    #[error(transparent)]
+    Syntax(#[from] ParseError),
+    /// It was there before.
+    #[error("the parameter at byte {at} is given twice")]
+    Duplicate {
+        /// Where the second one is.
+        at: usize,
+    },
+    /// Its value is none that it can have.
+    #[error("the parameter at byte {at} cannot have this value")]
+    Value {
+        /// Where it is.
+        at: usize,
+    },
+}
+
+impl MailParams {
+    /// Reads what stands after the path: nothing, or a space and parameters.
+    pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Self, ParamError> {
+        let mut params = Self::default();
+        while let Some((at, name, value)) = next(cursor)? {
+            match name.len() {
+                4 if name.eq_ignore_ascii_case(b"SIZE") => {
+                    let digits = value.ok_or(ParamError::Value { at })?;
+                    once(&mut params.size, size(digits).ok_or(ParamError::Value { at })?, at)?;
+                }
+                4 if name.eq_ignore_ascii_case(b"BODY") => {
+                    let body = match value.ok_or(ParamError::Value { at })? {
+                        v if v.eq_ignore_ascii_case(b"7BIT") => BodyType::SevenBit,
+                        v if v.eq_ignore_ascii_case(b"8BITMIME") => BodyType::EightBitMime,
+                        v if v.eq_ignore_ascii_case(b"BINARYMIME") => BodyType::BinaryMime,
+                        _ => return Err(ParamError::Value { at }),
+                    };
+                    once(&mut params.body, body, at)?;
+                }
+                8 if name.eq_ignore_ascii_case(b"SMTPUTF8") => flag(&mut params.smtp_utf8, value, at)?,
+                3 if name.eq_ignore_ascii_case(b"RET") => {
+                    let ret = match value.ok_or(ParamError::Value { at })? {
+                        v if v.eq_ignore_ascii_case(b"FULL") => Ret::Full,
+                        v if v.eq_ignore_ascii_case(b"HDRS") => Ret::Headers,
+                        _ => return Err(ParamError::Value { at }),
+                    };
+                    once(&mut params.ret, ret, at)?;
+                }
+                5 if name.eq_ignore_ascii_case(b"ENVID") => {
+                    let id = xtext(value.ok_or(ParamError::Value { at })?).ok_or(ParamError::Value { at })?;
+                    let id = EnvelopeId::new(&id).map_err(|_| ParamError::Value { at })?;
+                    once(&mut params.envelope_id, id, at)?;
+                }
+                4 if name.eq_ignore_ascii_case(b"AUTH") => {
+                    let who = xtext(value.ok_or(ParamError::Value { at })?).ok_or(ParamError::Value { at })?;
+                    let who = match &*who {
+                        "<>" => ReversePath::Null,
+                        who => ReversePath::Mailbox(Mailbox::parse(who).map_err(|_| ParamError::Value { at })?),
+                    };
+                    once(&mut params.auth, who, at)?;
+                }
+                10 if name.eq_ignore_ascii_case(b"REQUIRETLS") => flag(&mut params.require_tls, value, at)?,
+                _ => other(&mut params.other, name, value, at)?,
+            }
+        }
+        Ok(params)
+    }
+
+    /// Writes each one with a space before it.
+    pub(crate) fn encode(&self, out: &mut String) {
+        use core::fmt::Write as _;
+        let mut put = |text: fmt::Arguments<'_>| out.write_fmt(text).expect("a String takes everything");
+        if let Some(size) = self.size {
+            put(format_args!(" SIZE={size}"));
+        }
+        match self.body {
+            None => {}
+            Some(BodyType::SevenBit) => put(format_args!(" BODY=7BIT")),
+            Some(BodyType::EightBitMime) => put(format_args!(" BODY=8BITMIME")),
+            Some(BodyType::BinaryMime) => put(format_args!(" BODY=BINARYMIME")),
+        }
+        if self.smtp_utf8 {
+            put(format_args!(" SMTPUTF8"));
+        }
+        match self.ret {
+            None => {}
+            Some(Ret::Full) => put(format_args!(" RET=FULL")),
+            Some(Ret::Headers) => put(format_args!(" RET=HDRS")),
+        }
+        if let Some(id) = &self.envelope_id {
+            put(format_args!(" ENVID={}", Xtext(&id.0)));
+        }
+        match &self.auth {
+            None => {}
+            Some(ReversePath::Null) => put(format_args!(" AUTH=<>")),
+            Some(ReversePath::Mailbox(who)) => put(format_args!(" AUTH={}", Xtext(who.as_str()))),
+        }
+        if self.require_tls {
+            put(format_args!(" REQUIRETLS"));
+        }
+        encode_other(&self.other, out);
+    }
+}
+
+impl RcptParams {
+    /// Reads what stands after the path: nothing, or a space and parameters.
+    pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Self, ParamError> {
+        let mut params = Self::default();
+        while let Some((at, name, value)) = next(cursor)? {
+            match name.len() {
+                6 if name.eq_ignore_ascii_case(b"NOTIFY") => {
+                    let when = value.and_then(notify).ok_or(ParamError::Value { at })?;
+                    once(&mut params.notify, when, at)?;
+                }
+                5 if name.eq_ignore_ascii_case(b"ORCPT") => {
+                    let original = value.and_then(original).ok_or(ParamError::Value { at })?;
+                    once(&mut params.original, original, at)?;
+                }
+                _ => other(&mut params.other, name, value, at)?,
+            }
+        }
+        Ok(params)
+    }
+
+    /// Writes each one with a space before it.
+    pub(crate) fn encode(&self, out: &mut String) {
+        use core::fmt::Write as _;
+        if let Some(Notify { success, failure, delay }) = self.notify {
+            out.push_str(" NOTIFY=");
+            let when = [(success, "SUCCESS"), (failure, "FAILURE"), (delay, "DELAY")];
+            let mut first = true;
+            for (_, word) in when.iter().filter(|(wanted, _)| *wanted) {
+                if !core::mem::take(&mut first) {
+                    out.push(',');
+                }
+                out.push_str(word);
+            }
+            if first {
+                out.push_str("NEVER");
+            }
+        }
+        if let Some(OriginalRecipient { address_type, address }) = &self.original {
+            write!(out, " ORCPT={address_type};").expect("a String takes everything");
+            for c in address.chars() {
+                // RFC 6533, 3: utf-8-addr-xtext, understood with and without SMTPUTF8.
+                if c.is_ascii() && !(c == '\\' && address_type.eq_ignore_ascii_case("utf-8")) {
+                    let mut octet = [0; 4];
+                    write!(out, "{}", Xtext(c.encode_utf8(&mut octet))).expect("a String takes everything");
+                } else {
+                    write!(out, "\\x{{{:X}}}", u32::from(c)).expect("a String takes everything");
+                }
+            }
+        }
+        encode_other(&self.other, out);
+    }
+}
+
+type Raw<'a> = (usize, &'a [u8], Option<&'a [u8]>);
+
+/// The next parameter after a space. White space at the end is nothing (RFC 5321, 4.1.1).
+fn next<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Raw<'a>>, ParseError> {
+    if cursor.rest().iter().all(|&b| matches!(b, b' ' | b'\t')) {
+        cursor.skip(cursor.rest().len());
+        return Ok(None);
+    }
+    cursor.expect(b' ', "a space before the parameter")?;
+    let at = cursor.at();
+    let name = keyword(cursor)?;
+    let value = if cursor.eat(b'=') { Some(value(cursor)?) } else { None };
+    Ok(Some((at, name, value)))
+}
+
+fn keyword<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], ParseError> {
+    if !cursor.peek().is_some_and(|b| b.is_ascii_alphanumeric()) {
+        return cursor.fail("a parameter's keyword");
+    }
+    Ok(cursor.take_while(|b| b.is_ascii_alphanumeric() || b == b'-'))
+}
+
+fn value<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], ParseError> {
+    let start = cursor.at();
+    let value = cursor.take_while(|b| matches!(b, b'!'..=b'<' | b'>'..=b'~' | 128..));
+    if value.is_empty() {
+        return cursor.fail("a parameter's value");
+    }
+    match core::str::from_utf8(value) {
+        Ok(_) => Ok(value),
+        Err(wrong) => Err(ParseError { at: start + wrong.valid_up_to(), expected: "valid UTF-8" }),
+    }
+}
+
+fn once<T>(slot: &mut Option<T>, value: T, at: usize) -> Result<(), ParamError> {
+    if slot.is_some() {
+        return Err(ParamError::Duplicate { at });
+    }
+    *slot = Some(value);
+    Ok(())
+}
+
+fn flag(slot: &mut bool, value: Option<&[u8]>, at: usize) -> Result<(), ParamError> {
+    if value.is_some() {
+        return Err(ParamError::Value { at });
+    }
+    if core::mem::replace(slot, true) {
+        return Err(ParamError::Duplicate { at });
+    }
+    Ok(())
+}
+
+fn other(list: &mut Vec<Parameter>, name: &[u8], value: Option<&[u8]>, at: usize) -> Result<(), ParamError> {
+    if list.iter().any(|p| p.keyword.as_bytes().eq_ignore_ascii_case(name)) {
+        return Err(ParamError::Duplicate { at });
+    }
+    let text = |octets: &[u8]| -> Box<str> { core::str::from_utf8(octets).expect("checked when read").into() };
+    list.push(Parameter { keyword: text(name), value: value.map(text) });
+    Ok(())
+}
+
+fn encode_other(list: &[Parameter], out: &mut String) {
+    for Parameter { keyword, value } in list {
+        out.push(' ');
+        out.push_str(keyword);
+        if let Some(value) = value {
+            out.push('=');
+            out.push_str(value);
+        }
+    }
+}
+
+/// RFC 1870, 3: up to 20 digits, which may be more than fits.
+fn size(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || digits.len() > 20 || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    Some(digits.iter().fold(0u64, |n, b| n.saturating_mul(10).saturating_add(u64::from(b - b'0'))))
+}
+
+fn notify(value: &[u8]) -> Option<Notify> {
+    if value.eq_ignore_ascii_case(b"NEVER") {
+        return Some(Notify::NEVER);
+    }
+    let mut when = Notify::NEVER;
+    for word in value.split(|&b| b == b',') {
+        let slot = match word {
+            w if w.eq_ignore_ascii_case(b"SUCCESS") => &mut when.success,
+            w if w.eq_ignore_ascii_case(b"FAILURE") => &mut when.failure,
+            w if w.eq_ignore_ascii_case(b"DELAY") => &mut when.delay,
+            _ => return None,
+        };
+        if core::mem::replace(slot, true) {
+            return None;
+        }
+    }
+    Some(when)
+}
+
+fn original(value: &[u8]) -> Option<OriginalRecipient> {
+    if value.len() > ORIGINAL_LIMIT {
+        return None;
+    }
+    let semicolon = memchr::memchr(b';', value)?;
+    let address_type = core::str::from_utf8(&value[..semicolon]).ok()?;
+    let utf8 = address_type.eq_ignore_ascii_case("utf-8");
+    let address = if utf8 { utf8_xtext(&value[semicolon + 1..])? } else { xtext(&value[semicolon + 1..])? };
+    OriginalRecipient::new(address_type, &address).ok()
+}
+
+/// RFC 3461, 4: printable ASCII but `+` and `=`, and `+` with two upper case hexadecimal digits. What it decodes to
+/// must be ASCII without controls here: nothing we take as xtext may hold them.
+fn xtext(encoded: &[u8]) -> Option<String> {
+    let mut plain = String::with_capacity(encoded.len());
+    let mut octets = encoded.iter();
+    while let Some(&octet) = octets.next() {
+        let octet = match octet {
+            b'+' => hex(*octets.next()?)? << 4 | hex(*octets.next()?)?,
+            b'!'..=b'<' | b'>'..=b'~' => octet,
+            _ => return None,
+        };
+        if !matches!(octet, b' '..=b'~') {
+            return None;
+        }
+        plain.push(char::from(octet));
+    }
+    Some(plain)
+}
+
+/// RFC 6533, 3: xtext with `\x{...}` for a character, or UTF-8 as it is.
+fn utf8_xtext(encoded: &[u8]) -> Option<String> {
+    let mut text = core::str::from_utf8(encoded).ok()?;
+    let mut plain = String::with_capacity(text.len());
+    while let Some(c) = text.chars().next() {
+        text = &text[c.len_utf8()..];
+        let c = match c {
+            '+' => {
+                let pair = text.get(..2)?.as_bytes();
+                text = &text[2..];
+                char::from(hex(pair[0])? << 4 | hex(pair[1])?)
+            }
+            '\\' => {
+                let (digits, rest) = text.strip_prefix("x{")?.split_once('}')?;
+                text = rest;
+                if digits.len() > 6 || digits.starts_with('+') {
+                    return None;
+                }
+                char::from_u32(u32::from_str_radix(digits, 16).ok()?)?
+            }
+            '=' => return None,
+            c => c,
+        };
+        if c.is_control() {
+            return None;
+        }
+        plain.push(c);
+    }
+    Some(plain)
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+fn xtext_len(plain: &str) -> usize {
+    plain.bytes().map(|b| if matches!(b, b'!'..=b'~') && !matches!(b, b'+' | b'=') { 1 } else { 3 }).sum()
+}
+
+/// Shows text as xtext.
+struct Xtext<'a>(&'a str);
+
+impl fmt::Display for Xtext<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for octet in self.0.bytes() {
+            match octet {
+                b'+' | b'=' | ..b'!' | 127.. => write!(f, "+{octet:02X}")?,
+                b'!'..=b'~' => write!(f, "{}", char::from(octet))?,
+            }
+        }
+        Ok(())
+    }
+}
