@@ -133,8 +133,6 @@ impl Verb {
 
     /// Whether an untagged EXPUNGE may be sent while it is in progress. Not during FETCH, STORE and SEARCH, which
     /// name messages by numbers and may be pipelined (RFC 9051, 7.5.1); their UID forms are other commands.
-    /// COPY is left out too, since MOVE and COPY by number are mixed up by clients otherwise (RFC 6851, 3.3 speaks
-    /// of MOVE's own EXPUNGEs, which it does allow).
     pub fn allows_expunge(self) -> bool {
         match self {
             Self::Fetch | Self::Store | Self::Search => false,
@@ -272,11 +270,7 @@ impl Dialogue {
             (Needs::Mailbox, State::NotAuthenticated | State::Authenticated) => false,
         };
         // RFC 9051, 6.2.1: STARTTLS only once.
-        if fits && !(verb == Verb::StartTls && self.tls) {
-            Ok(())
-        } else {
-            Err(OutOfOrder { verb, state: self.state })
-        }
+        if fits && !(verb == Verb::StartTls && self.tls) { Ok(()) } else { Err(OutOfOrder { verb, state: self.state }) }
     }
 
     /// A command that was allowed has completed.
