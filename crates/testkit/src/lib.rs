@@ -39,6 +39,6 @@ pub mod talk;
 
 pub use escape::{escape, unescape};
 pub use pair::{Applications, Faults, Pair, Side, SimFailure, Way};
-pub use play::{Adapter, Shown, Trouble, closed, play, play_directory};
+pub use play::{Adapter, Played, Shown, Trouble, closed, play, play_directory, rewrite};
 pub use rng::Rng;
 pub use settings::Settings;

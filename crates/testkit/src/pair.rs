@@ -38,7 +38,6 @@ pub trait Applications<A: Session, B: Session> {
 
 /// What the network does besides cutting the stream into pieces.
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
 pub struct Faults {
     /// After so many octets in this direction the connection is lost, for both.
     pub cut: Option<(Way, u64)>,

@@ -130,20 +130,28 @@ pub fn play_directory<A: Adapter>(directory: impl AsRef<Path>) {
     find(directory.as_ref(), &mut files);
     files.sort();
     let only = std::env::var("TALK").ok();
+    let update = std::env::var_os("UPDATE_TALKS").is_some();
     let (mut played, mut failures) = (0, vec![]);
     for file in files {
         let name = file.strip_prefix(directory.as_ref()).unwrap_or(&file).display().to_string();
         if only.as_ref().is_some_and(|only| !name.contains(only)) {
             continue;
         }
-        let text = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{name} cannot be read: {e}"));
+        let mut text = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{name} cannot be read: {e}"));
+        if update && Talk::parse(&text).is_ok_and(|talk| talk.is_for(A::ROLE)) {
+            match rewrite::<A>(&text) {
+                Ok(new) if new == text => {}
+                Ok(new) => {
+                    std::fs::write(&file, &new).unwrap_or_else(|e| panic!("{name} cannot be written: {e}"));
+                    eprintln!("{name} was rewritten");
+                    text = new;
+                }
+                Err(why) => failures.push(format!("── {name}, not rewritten ──\n{why}")),
+            }
+        }
         match play::<A>(&text) {
             Ok(Played::NotForThisRole) => continue,
             Ok(Played::AsWritten) => {}
-            Ok(Played::Rewritten(text)) => {
-                std::fs::write(&file, text).unwrap_or_else(|e| panic!("{name} cannot be written: {e}"));
-                eprintln!("{name} was rewritten");
-            }
             Err(why) => failures.push(format!("── {name} ──\n{why}")),
         }
         played += 1;
@@ -172,8 +180,15 @@ pub enum Played {
     NotForThisRole,
     /// As written, however it was cut.
     AsWritten,
-    /// `UPDATE_TALKS` is set, and this is how it went.
-    Rewritten(String),
+}
+
+/// Plays what drives the session, and gives the transcript with what it really said and reported. Questions that are
+/// not written are answered `yes`.
+///
+/// # Errors
+/// If the transcript cannot be read, or what drives the session is not possible.
+pub fn rewrite<A: Adapter>(text: &str) -> Result<String, String> {
+    Run::<A>::new(&Talk::parse(text)?, Cut::Whole)?.rewrite()
 }
 
 /// Plays one transcript: whole, byte by byte, and with eight ways to cut it drawn from seeds.
@@ -184,12 +199,6 @@ pub fn play<A: Adapter>(text: &str) -> Result<Played, String> {
     let talk = Talk::parse(text)?;
     if !talk.is_for(A::ROLE) {
         return Ok(Played::NotForThisRole);
-    }
-    if std::env::var_os("UPDATE_TALKS").is_some() {
-        let rewritten = Run::<A>::new(&talk, Cut::Whole)?.rewrite()?;
-        if rewritten != text {
-            return Ok(Played::Rewritten(rewritten));
-        }
     }
     let cuts: &[Cut] = if talk.is_whole() { &[Cut::Whole] } else { &Cut::ALL };
     for &cut in cuts {
@@ -558,9 +567,10 @@ impl<'t, A: Adapter> Run<'t, A> {
 
     /// What came and was not expected yet, as it would be written.
     fn waiting(&self) -> Vec<String> {
-        let mut lines = vec![];
+        let (mut lines, mut last) = (vec![], None);
         for seen in &self.seen {
             match seen {
+                Seen::Text(text) if text.starts_with("closed") => last = Some(format!("! {text}")),
                 Seen::Text(text) => lines.push(format!("! {text}")),
                 Seen::Octets(label, octets) => {
                     lines.extend(octets.split_inclusive(|&o| o == b'\n').map(|o| format!("! {label} {}", escape(o))));
@@ -575,6 +585,7 @@ impl<'t, A: Adapter> Run<'t, A> {
                 Some(_) | None => lines.push(format!("{who}< {}", escape(line))),
             }
         }
+        lines.extend(last);
         lines.extend(self.asked.iter().map(|(text, _)| format!("? {text} = -")));
         lines
     }
