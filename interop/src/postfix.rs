@@ -1,11 +1,11 @@
 //! Postfix: as the place where our mail goes, and as the one that sends us mail.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::{Authority, Endpoint, Identity, Place, Process, Security, maildir, run};
 
@@ -86,6 +86,12 @@ impl Postfix {
         place.write("etc/main.cf", main_cf(&place, &identity, options));
         place.write("etc/master.cf", master_cf(place.ip(), smtp, smtps));
         let etc = place.path("etc");
+        for name in ["main.cf", "master.cf", "mailboxes"] {
+            // Postfix would wait until a fresh file is some seconds old, since it might still be written.
+            let minute_ago = SystemTime::now() - Duration::from_secs(60);
+            let file = File::options().append(true).open(etc.join(name)).expect("written above");
+            file.set_modified(minute_ago).expect("own file");
+        }
         let mut process = Process::start("postfix", place.dir(), &format!("{DAEMONS}/master"), |c| {
             c.arg("-d").arg("-c").arg(&etc);
         });

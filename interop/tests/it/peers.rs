@@ -103,3 +103,16 @@ fn postfix_refuses_whom_it_does_not_know() {
     assert_eq!(done.code(), 55, "{done}");
     assert!(done.stderr.contains("< 550 5.1.1"), "{done}");
 }
+
+#[test]
+fn peers_carry_150_megabytes() {
+    let authority = Authority::new();
+    let dovecot = Dovecot::start(&authority, &[BOB]);
+    let options = PostfixOptions { lmtp: Some(dovecot.lmtp()), mailboxes: vec![BOB.into()], ..Default::default() };
+    let postfix = Postfix::start(&authority, &options);
+    let sent = [Message::large(ALICE, BOB, "large@client.test")];
+    clients::curl_submit(&postfix.smtp(Security::StartTls, None), ALICE, &[BOB], &sent[0]).ok();
+    postrider_interop::maildir::wait_for(&dovecot.maildir(BOB), 1, LIMIT);
+    clients::curl_imap(&dovecot.imap(BOB, Security::Tls)).assert_are(&sent);
+    clients::poplib(&dovecot.pop3(BOB, Security::StartTls)).assert_are(&sent);
+}
