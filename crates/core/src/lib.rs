@@ -31,7 +31,7 @@ pub use dots::{BareNewline, LineRule, Stuffer, Unstuffed, Unstuffer};
 pub use error::{Excerpt, ParseError, ProtocolError};
 pub use link::{Framed, Line, LineEnd, Link, LinkLimits};
 pub use machine::{Closed, Machine, Session, Step};
-pub use pending::{Misuse, Pending, Question, SessionId, Stale};
+pub use pending::{Misuse, Pending, Question, Questions, SessionId, Stale};
 pub use secret::Secret;
 pub use text::{Text, TextError};
 pub use time::{Instant, Timer};

@@ -48,6 +48,39 @@ impl<Q> fmt::Debug for Pending<Q> {
     }
 }
 
+/// Makes the questions of one machine and knows them again. For those who write machines without a `Link`.
+#[derive(Clone, Debug)]
+pub struct Questions {
+    session: SessionId,
+    asked: u64,
+}
+
+impl Questions {
+    /// The questions of the machine that the caller numbers `session`.
+    pub const fn new(session: SessionId) -> Self {
+        Self { session, asked: 0 }
+    }
+
+    /// The machine's number.
+    pub const fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// Makes a question, and the number by which [`Questions::redeem`] will know its answer.
+    pub fn ask<Q: Question>(&mut self) -> (Pending<Q>, u64) {
+        self.asked += 1;
+        (Pending { session: self.session, sequence: self.asked, question: PhantomData }, self.asked)
+    }
+
+    /// The number of the question that `pending` is.
+    ///
+    /// # Errors
+    /// [`Stale`] if another machine asked it.
+    pub fn redeem<Q: Question>(&self, pending: &Pending<Q>) -> Result<u64, Stale> {
+        if pending.session == self.session { Ok(pending.sequence) } else { Err(Stale) }
+    }
+}
+
 /// The answer came too late (timed out, closed) or went to another session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the answer came too late, or to another session")]
