@@ -1,3 +1,0 @@
-//! Our programs and other people's, talking to each other.
-
-mod peers;
