@@ -16,7 +16,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use postrider_imap::wire::{Address, Addresses, Envelope, EnvelopeBuilder};
+use postrider_imap::wire::{Address, Envelope, EnvelopeBuilder};
 
 use crate::content::{Content, Parameter};
 use crate::structure::{Kind, Part, Structure};
@@ -150,11 +150,11 @@ impl Writer {
         for text in [envelope.date(), envelope.subject(), envelope.in_reply_to(), envelope.message_id()] {
             self.nstring(text.as_deref());
         }
-        let unless_from =
-            |list: Addresses<'_>| if list.clone().eq(envelope.from()) { None } else { Some(list.collect()) };
         self.addresses(envelope.from().collect());
-        self.addresses(unless_from(envelope.sender()).unwrap_or_default());
-        self.addresses(unless_from(envelope.reply_to()).unwrap_or_default());
+        for list in [envelope.sender(), envelope.reply_to()] {
+            let is_from = list.clone().eq(envelope.from());
+            self.addresses(if is_from { Vec::new() } else { list.collect() });
+        }
         self.addresses(envelope.to().collect());
         self.addresses(envelope.cc().collect());
         self.addresses(envelope.bcc().collect());

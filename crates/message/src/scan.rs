@@ -409,6 +409,7 @@ impl Scanner {
     /// The header of the last part is over and its body begins at `body`, when `newlines` LFs have passed.
     fn end_header(&mut self, body: u64, newlines: u64) {
         let index = self.parts.len() - 1;
+        let room = self.parts.len() < self.limits.parts;
         self.parsed += self.block.len();
         let in_digest = self.open.last().is_some_and(|open| open.digest);
         let is_message =
@@ -439,7 +440,7 @@ impl Scanner {
             part.kind = Kind::Multipart;
             self.open.push(Open { part: index, boundary, closed: false, digest });
             self.awaited += 1;
-        } else if content.is_message() && deeper && self.parts.len() < self.limits.parts {
+        } else if content.is_message() && deeper && room {
             part.kind = Kind::Message;
             self.open.push(Open { part: index, boundary: Vec::new(), closed: false, digest: false });
             self.begin_part(body);

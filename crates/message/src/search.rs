@@ -115,7 +115,7 @@ pub enum Verdict {
 
 #[derive(Clone, Debug)]
 enum Op {
-    Test(Test),
+    Test(Box<Test>),
     Not,
     /// Of the two values before.
     Or,
@@ -262,7 +262,7 @@ impl Query {
                 SearchKey::ThreadId(id) => Test::ThreadId(id.to_vec()),
                 _ => return Err(Unsupported::Key),
             };
-            query.program.push(Op::Test(test));
+            query.program.push(Op::Test(Box::new(test)));
         }
         Ok(query)
     }
@@ -287,7 +287,11 @@ impl Query {
                 }
                 Op::And(count) => {
                     let start = values.len().checked_sub(*count).expect(operands);
-                    values.drain(start..).fold(Ok(true), |a, b| join(a, b, false))
+                    let mut all = Ok(true);
+                    for value in values.drain(start..) {
+                        all = join(all, value, false);
+                    }
+                    all
                 }
             };
             values.push(value);
