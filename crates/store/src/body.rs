@@ -44,12 +44,7 @@ pub(crate) trait SpilledFile: Send + Sync {
 
 impl Body {
     pub(crate) fn staged(size: u64, hash: [u8; 32], content: Content) -> Self {
-        Body(Inner::Staged(Arc::new(Staged {
-            size,
-            hash,
-            content,
-            stored: OnceLock::new(),
-        })))
+        Body(Inner::Staged(Arc::new(Staged { size, hash, content, stored: OnceLock::new() })))
     }
 
     /// The stored body's name, once a batch with it has been committed.
@@ -94,9 +89,6 @@ impl From<BodyId> for Body {
 
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Body")
-            .field("id", &self.id())
-            .field("size", &self.size())
-            .finish_non_exhaustive()
+        f.debug_struct("Body").field("id", &self.id()).field("size", &self.size()).finish_non_exhaustive()
     }
 }

@@ -5,9 +5,9 @@ use std::future::Future;
 use bytes::Bytes;
 
 use crate::{
-    Account, AccountId, Append, Body, Changes, Copied, CopyMessages, Error, LeaseOwner, Mailbox,
-    MailboxId, MailboxName, Message, NewAccount, NewQueueEntry, Op, Outcome, QueueEntry, QueueId,
-    Result, Snapshot, StoreFlags, Stored, UidSet, UnixMillis, Watch,
+    Account, AccountId, Append, Body, Changes, Copied, CopyMessages, Error, LeaseOwner, Mailbox, MailboxId,
+    MailboxName, Message, NewAccount, NewQueueEntry, Op, Outcome, QueueEntry, QueueId, Result, Snapshot, StoreFlags,
+    Stored, UidSet, UnixMillis, Watch,
 };
 
 /// Mailboxes and queue, durable.
@@ -33,18 +33,10 @@ pub trait Engine: Clone + Send + Sync + 'static {
 
     /// Does several batches in one sync, each on its own terms: one that fails leaves the others alone. The results are in
     /// the order given.
-    fn commit_many(
-        &self,
-        batches: Vec<Vec<Op>>,
-    ) -> impl Future<Output = Vec<Result<Vec<Outcome>>>> + Send;
+    fn commit_many(&self, batches: Vec<Vec<Op>>) -> impl Future<Output = Vec<Result<Vec<Outcome>>>> + Send;
 
     /// Up to `max` octets of a body from `offset`; empty at its end. Fewer may come, never none before the end.
-    fn read(
-        &self,
-        body: &Body,
-        offset: u64,
-        max: usize,
-    ) -> impl Future<Output = Result<Bytes>> + Send;
+    fn read(&self, body: &Body, offset: u64, max: usize) -> impl Future<Output = Result<Bytes>> + Send;
 
     /// The account of that name.
     fn find_account(&self, name: &str) -> impl Future<Output = Result<Account>> + Send;
@@ -56,23 +48,12 @@ pub trait Engine: Clone + Send + Sync + 'static {
     /// All mailboxes with their figures, by name.
     fn mailboxes(&self, account: AccountId) -> impl Future<Output = Result<Vec<Mailbox>>> + Send;
     /// The mailbox of that name.
-    fn mailbox(
-        &self,
-        account: AccountId,
-        name: &MailboxName,
-    ) -> impl Future<Output = Result<Mailbox>> + Send;
+    fn mailbox(&self, account: AccountId, name: &MailboxName) -> impl Future<Output = Result<Mailbox>> + Send;
     /// All subscribed names, whether the mailbox exists or not.
-    fn subscriptions(
-        &self,
-        account: AccountId,
-    ) -> impl Future<Output = Result<Vec<MailboxName>>> + Send;
+    fn subscriptions(&self, account: AccountId) -> impl Future<Output = Result<Vec<MailboxName>>> + Send;
 
     /// The mailbox and the UID, flags and mod-sequence of each message, all at one moment.
-    fn snapshot(
-        &self,
-        account: AccountId,
-        mailbox: MailboxId,
-    ) -> impl Future<Output = Result<Snapshot>> + Send;
+    fn snapshot(&self, account: AccountId, mailbox: MailboxId) -> impl Future<Output = Result<Snapshot>> + Send;
     /// The first `limit` messages of `uids` that exist, by ascending UID, with the caller's cache bytes if `cache`. To go on,
     /// ask again from the UID after the last.
     fn messages(
@@ -107,11 +88,7 @@ pub trait Engine: Clone + Send + Sync + 'static {
     /// A queue entry.
     fn queued(&self, id: QueueId) -> impl Future<Output = Result<QueueEntry>> + Send;
     /// Up to `limit` queue entries above `after`, by number.
-    fn queue(
-        &self,
-        after: Option<QueueId>,
-        limit: usize,
-    ) -> impl Future<Output = Result<Vec<QueueEntry>>> + Send;
+    fn queue(&self, after: Option<QueueId>, limit: usize) -> impl Future<Output = Result<Vec<QueueEntry>>> + Send;
     /// When [`lease`](Engine::lease) will next find something: the earliest due time, or end of a lease. `None`: nothing
     /// waits.
     fn next_due(&self) -> impl Future<Output = Result<Option<UnixMillis>>> + Send;
@@ -119,10 +96,7 @@ pub trait Engine: Clone + Send + Sync + 'static {
     fn watch_queue(&self) -> Watch;
 
     /// [`Op::CreateAccount`].
-    fn create_account(
-        &self,
-        account: NewAccount,
-    ) -> impl Future<Output = Result<AccountId>> + Send {
+    fn create_account(&self, account: NewAccount) -> impl Future<Output = Result<AccountId>> + Send {
         async move {
             match self.one(Op::CreateAccount(account)).await? {
                 Outcome::Account(id) => Ok(id),
@@ -140,14 +114,7 @@ pub trait Engine: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<MailboxId>> + Send {
         let special_use = special_use.map(Into::into);
         async move {
-            match self
-                .one(Op::CreateMailbox {
-                    account,
-                    name,
-                    special_use,
-                })
-                .await?
-            {
+            match self.one(Op::CreateMailbox { account, name, special_use }).await? {
                 Outcome::Mailbox { id, .. } => Ok(id),
                 other => unexpected(&other),
             }
@@ -158,9 +125,7 @@ pub trait Engine: Clone + Send + Sync + 'static {
     fn append(&self, append: Append) -> impl Future<Output = Result<(u32, u32)>> + Send {
         async move {
             match self.one(Op::Append(append)).await? {
-                Outcome::Appended {
-                    uidvalidity, uid, ..
-                } => Ok((uidvalidity, uid)),
+                Outcome::Appended { uidvalidity, uid, .. } => Ok((uidvalidity, uid)),
                 other => unexpected(&other),
             }
         }
@@ -185,15 +150,7 @@ pub trait Engine: Clone + Send + Sync + 'static {
         only_deleted: bool,
     ) -> impl Future<Output = Result<UidSet>> + Send {
         async move {
-            match self
-                .one(Op::Expunge {
-                    account,
-                    mailbox,
-                    uids,
-                    only_deleted,
-                })
-                .await?
-            {
+            match self.one(Op::Expunge { account, mailbox, uids, only_deleted }).await? {
                 Outcome::Expunged { uids, .. } => Ok(uids),
                 other => unexpected(&other),
             }

@@ -96,11 +96,7 @@ impl Error {
     /// Whether the peer should be told to try again later (451, NO without a permanent code).
     pub fn is_transient(&self) -> bool {
         match self {
-            Error::InUse(_)
-            | Error::Full
-            | Error::Transient(_)
-            | Error::ReadOnly(_)
-            | Error::Closed => true,
+            Error::InUse(_) | Error::Full | Error::Transient(_) | Error::ReadOnly(_) | Error::Closed => true,
             Error::NotWritable { .. }
             | Error::Newer { .. }
             | Error::Damaged(_)
@@ -127,9 +123,7 @@ impl From<rusqlite::Error> for Error {
         use rusqlite::ErrorCode;
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Error::Full,
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                Error::Damaged(format!("index: {error}"))
-            }
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Damaged(format!("index: {error}")),
             Some(_) | None => Error::Transient(format!("index: {error}")),
         }
     }

@@ -18,23 +18,12 @@ struct Keywords(Vec<Box<str>>);
 
 impl PartialEq for Keywords {
     fn eq(&self, other: &Self) -> bool {
-        self.0.len() == other.0.len()
-            && self
-                .0
-                .iter()
-                .zip(&other.0)
-                .all(|(a, b)| a.eq_ignore_ascii_case(b))
+        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(|(a, b)| a.eq_ignore_ascii_case(b))
     }
 }
 impl Eq for Keywords {}
 
-const SYSTEM: [(u8, &str); 5] = [
-    (1, "\\Seen"),
-    (2, "\\Answered"),
-    (4, "\\Flagged"),
-    (8, "\\Deleted"),
-    (16, "\\Draft"),
-];
+const SYSTEM: [(u8, &str); 5] = [(1, "\\Seen"), (2, "\\Answered"), (4, "\\Flagged"), (8, "\\Deleted"), (16, "\\Draft")];
 
 /// The name is not one of the five system flags nor a keyword (RFC 9051, 9, `flag`).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,35 +32,17 @@ pub struct BadFlag(pub String);
 
 impl Flags {
     /// No flag.
-    pub const NONE: Flags = Flags {
-        bits: 0,
-        keywords: None,
-    };
+    pub const NONE: Flags = Flags { bits: 0, keywords: None };
     /// `\Seen`
-    pub const SEEN: Flags = Flags {
-        bits: 1,
-        keywords: None,
-    };
+    pub const SEEN: Flags = Flags { bits: 1, keywords: None };
     /// `\Answered`
-    pub const ANSWERED: Flags = Flags {
-        bits: 2,
-        keywords: None,
-    };
+    pub const ANSWERED: Flags = Flags { bits: 2, keywords: None };
     /// `\Flagged`
-    pub const FLAGGED: Flags = Flags {
-        bits: 4,
-        keywords: None,
-    };
+    pub const FLAGGED: Flags = Flags { bits: 4, keywords: None };
     /// `\Deleted`
-    pub const DELETED: Flags = Flags {
-        bits: 8,
-        keywords: None,
-    };
+    pub const DELETED: Flags = Flags { bits: 8, keywords: None };
     /// `\Draft`
-    pub const DRAFT: Flags = Flags {
-        bits: 16,
-        keywords: None,
-    };
+    pub const DRAFT: Flags = Flags { bits: 16, keywords: None };
 
     /// Longest keyword taken, in octets.
     pub const MAX_KEYWORD: usize = 100;
@@ -84,9 +55,7 @@ impl Flags {
         let mut keywords: Vec<Box<str>> = Vec::new();
         for name in names {
             if name.starts_with('\\') {
-                let known = SYSTEM
-                    .iter()
-                    .find(|(_, system)| system.eq_ignore_ascii_case(name));
+                let known = SYSTEM.iter().find(|(_, system)| system.eq_ignore_ascii_case(name));
                 bits |= known.ok_or_else(|| BadFlag(name.into()))?.0;
             } else if is_keyword(name) {
                 keywords.push(name.into());
@@ -96,10 +65,7 @@ impl Flags {
         }
         let flags = Flags::of(bits, keywords);
         if flags.keywords().count() > Self::MAX_KEYWORDS {
-            return Err(BadFlag(format!(
-                "more than {} keywords",
-                Self::MAX_KEYWORDS
-            )));
+            return Err(BadFlag(format!("more than {} keywords", Self::MAX_KEYWORDS)));
         }
         Ok(flags)
     }
@@ -113,11 +79,7 @@ impl Flags {
 
     /// The names, system flags first.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        SYSTEM
-            .iter()
-            .filter(|(bit, _)| self.bits & bit != 0)
-            .map(|(_, name)| *name)
-            .chain(self.keywords())
+        SYSTEM.iter().filter(|(bit, _)| self.bits & bit != 0).map(|(_, name)| *name).chain(self.keywords())
     }
 
     /// The keywords, sorted.
@@ -133,9 +95,7 @@ impl Flags {
     /// Whether every flag of `other` is set.
     pub fn contains(&self, other: &Flags) -> bool {
         self.bits & other.bits == other.bits
-            && other
-                .keywords()
-                .all(|k| self.keywords().any(|mine| mine.eq_ignore_ascii_case(k)))
+            && other.keywords().all(|k| self.keywords().any(|mine| mine.eq_ignore_ascii_case(k)))
     }
 
     /// Whether `\Seen` is set.
@@ -152,32 +112,18 @@ impl Flags {
     #[must_use]
     pub fn with(&self, other: &Flags) -> Flags {
         if other.keywords.is_none() {
-            return Flags {
-                bits: self.bits | other.bits,
-                keywords: self.keywords.clone(),
-            };
+            return Flags { bits: self.bits | other.bits, keywords: self.keywords.clone() };
         }
-        Flags::of(
-            self.bits | other.bits,
-            self.keywords()
-                .chain(other.keywords())
-                .map(Into::into)
-                .collect(),
-        )
+        Flags::of(self.bits | other.bits, self.keywords().chain(other.keywords()).map(Into::into).collect())
     }
 
     /// These flags without those of `other`.
     #[must_use]
     pub fn without(&self, other: &Flags) -> Flags {
         if other.keywords.is_none() {
-            return Flags {
-                bits: self.bits & !other.bits,
-                keywords: self.keywords.clone(),
-            };
+            return Flags { bits: self.bits & !other.bits, keywords: self.keywords.clone() };
         }
-        let left = self
-            .keywords()
-            .filter(|k| !other.keywords().any(|o| o.eq_ignore_ascii_case(k)));
+        let left = self.keywords().filter(|k| !other.keywords().any(|o| o.eq_ignore_ascii_case(k)));
         Flags::of(self.bits & !other.bits, left.map(Into::into).collect())
     }
 
@@ -193,17 +139,12 @@ impl Flags {
 
     /// From what was stored.
     pub(crate) fn from_stored(bits: u8, keywords: Option<&str>) -> Flags {
-        let keywords = keywords
-            .map(|k| k.split(' ').map(Into::into).collect())
-            .unwrap_or_default();
+        let keywords = keywords.map(|k| k.split(' ').map(Into::into).collect()).unwrap_or_default();
         Flags::of(bits & 31, keywords)
     }
 
     pub(crate) fn with_bits(&self, bits: u8) -> Flags {
-        Flags {
-            bits: bits & 31,
-            keywords: self.keywords.clone(),
-        }
+        Flags { bits: bits & 31, keywords: self.keywords.clone() }
     }
 }
 
@@ -215,9 +156,7 @@ fn lower(s: &str) -> impl Iterator<Item = u8> + '_ {
 fn is_keyword(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= Flags::MAX_KEYWORD
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_graphic() && !b"(){%*\"\\]".contains(&b))
+        && name.bytes().all(|b| b.is_ascii_graphic() && !b"(){%*\"\\]".contains(&b))
 }
 
 impl fmt::Debug for Flags {

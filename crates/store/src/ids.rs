@@ -76,9 +76,7 @@ impl UidSet {
     }
 
     /// The ranges, ascending.
-    pub fn ranges(
-        &self,
-    ) -> impl ExactSizeIterator<Item = RangeInclusive<u32>> + DoubleEndedIterator + Clone + '_ {
+    pub fn ranges(&self) -> impl ExactSizeIterator<Item = RangeInclusive<u32>> + DoubleEndedIterator + Clone + '_ {
         self.0.iter().map(|&(lo, hi)| lo..=hi)
     }
 

@@ -42,10 +42,7 @@ impl MailboxName {
         if name.len() > Self::MAX_OCTETS || name.split('/').nth(Self::MAX_LEVELS).is_some() {
             return Err(BadName::TooLong);
         }
-        if name
-            .chars()
-            .any(|c| c.is_control() || ('\u{2028}'..='\u{2029}').contains(&c))
-        {
+        if name.chars().any(|c| c.is_control() || ('\u{2028}'..='\u{2029}').contains(&c)) {
             return Err(BadName::Control);
         }
         if name.split('/').any(str::is_empty) {
@@ -53,8 +50,7 @@ impl MailboxName {
         }
         match name.split_at_checked(5) {
             Some((first, rest))
-                if first.eq_ignore_ascii_case("INBOX")
-                    && (rest.is_empty() || rest.starts_with('/')) =>
+                if first.eq_ignore_ascii_case("INBOX") && (rest.is_empty() || rest.starts_with('/')) =>
             {
                 Ok(MailboxName(format!("INBOX{rest}").into()))
             }
@@ -74,16 +70,12 @@ impl MailboxName {
 
     /// Whether this name lies below `other`.
     pub fn is_below(&self, other: &MailboxName) -> bool {
-        self.0
-            .strip_prefix(&*other.0)
-            .is_some_and(|rest| rest.starts_with('/'))
+        self.0.strip_prefix(&*other.0).is_some_and(|rest| rest.starts_with('/'))
     }
 
     /// The name one level up, if there is one.
     pub fn parent(&self) -> Option<MailboxName> {
-        self.0
-            .rsplit_once('/')
-            .map(|(parent, _)| MailboxName(parent.into()))
+        self.0.rsplit_once('/').map(|(parent, _)| MailboxName(parent.into()))
     }
 
     /// From what was stored, which was canonical.

@@ -2,9 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::{
-    AccountId, Body, BodyId, Flags, LeaseOwner, MailboxId, MailboxName, QueueId, UidSet, UnixMillis,
-};
+use crate::{AccountId, Body, BodyId, Flags, LeaseOwner, MailboxId, MailboxName, QueueId, UidSet, UnixMillis};
 
 /// One change. A `Vec<Op>` is a batch: all of it happens, in order, or nothing.
 #[derive(Clone, Debug)]

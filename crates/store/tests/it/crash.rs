@@ -1,0 +1,261 @@
+//! The power goes at every single operation of a random workload, and everything that was acknowledged is still there.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use postrider_store::embedded::INLINE;
+use postrider_store::*;
+
+use crate::behaviour::{NOW, content, message, name};
+use crate::broken_disk::{BrokenDisk, Fault};
+
+/// A small deterministic generator (xorshift64*).
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % n
+    }
+}
+
+/// What was acknowledged. Operations that failed are in doubt: they may have happened or not.
+#[derive(Default)]
+struct Model {
+    /// UID -> content and flags, of INBOX.
+    inbox: BTreeMap<u32, (Vec<u8>, Flags)>,
+    queue: BTreeMap<QueueId, Vec<u8>>,
+    highest_uid: u32,
+    modseq: u64,
+    /// The one operation that was not acknowledged, if any.
+    in_doubt: Option<Doubt>,
+}
+
+#[derive(Debug)]
+enum Doubt {
+    Append(Vec<Vec<u8>>),
+    Flags(Vec<u32>),
+    Expunge(Vec<u32>),
+    Queue,
+    Other,
+}
+
+fn options(disk: &BrokenDisk) -> Options {
+    let mut options = Options::default();
+    options.disk = Arc::new(disk.clone());
+    options.segment_size = 6_000;
+    options
+}
+
+/// Runs the workload of `seed` until it ends or the disk stops working.
+async fn work(dir: &Path, disk: &BrokenDisk, seed: u64, with_compaction: bool) -> Model {
+    let mut model = Model::default();
+    let Ok(store) = Store::open(dir, options(disk)) else { return model };
+    let new = NewAccount { name: "anna".into(), password_hash: None, quota: None, created: NOW };
+    let Ok(anna) = store.create_account(new).await else {
+        model.in_doubt = Some(Doubt::Other);
+        return model;
+    };
+    let mut dice = Dice(seed);
+    for step in 0..40 {
+        let doubt = match dice.below(10) {
+            0..=3 => {
+                let mut contents = Vec::new();
+                let mut ops = Vec::new();
+                for n in 0..1 + dice.below(3) {
+                    let size = if dice.below(12) == 0 { INLINE as u64 + 10 } else { dice.below(2500) };
+                    let mut content = format!("{seed}/{step}/{n} ").into_bytes();
+                    content.resize(content.len() + size as usize, b'x');
+                    let mut writer = store.body();
+                    if writer.write(&content).await.is_err() {
+                        return model;
+                    }
+                    let Ok(body) = writer.finish().await else { return model };
+                    contents.push(content);
+                    ops.push(Op::Append(message(anna, MailboxId::INBOX, &body)));
+                }
+                match store.commit(ops).await {
+                    Ok(outcomes) => {
+                        for (outcome, content) in outcomes.into_iter().zip(contents) {
+                            let Outcome::Appended { uid, modseq, .. } = outcome else { panic!("{outcome:?}") };
+                            assert!(uid > model.highest_uid && modseq > model.modseq);
+                            (model.highest_uid, model.modseq) = (uid, modseq);
+                            model.inbox.insert(uid, (content, Flags::NONE));
+                        }
+                        None
+                    }
+                    Err(_) => Some(Doubt::Append(contents)),
+                }
+            }
+            4 | 5 => {
+                let chosen: Vec<u32> = model.inbox.keys().copied().filter(|_| dice.below(2) == 0).collect();
+                let change = StoreFlags {
+                    account: anna,
+                    mailbox: MailboxId::INBOX,
+                    uids: chosen.iter().copied().collect(),
+                    how: How::Add,
+                    flags: Flags::FLAGGED,
+                    unchanged_since: None,
+                };
+                match store.store_flags(change).await {
+                    Ok(stored) => {
+                        for (uid, flags, modseq) in stored.messages {
+                            model.inbox.get_mut(&uid).expect("a message of the model").1 = flags;
+                            model.modseq = model.modseq.max(modseq);
+                        }
+                        None
+                    }
+                    Err(_) => Some(Doubt::Flags(chosen)),
+                }
+            }
+            6 => {
+                let chosen: Vec<u32> = model.inbox.keys().copied().filter(|_| dice.below(3) == 0).collect();
+                match store.expunge(anna, MailboxId::INBOX, chosen.iter().copied().collect(), false).await {
+                    Ok(gone) => {
+                        assert_eq!(gone, chosen.iter().copied().collect());
+                        model.inbox.retain(|uid, _| !chosen.contains(uid));
+                        None
+                    }
+                    Err(_) => Some(Doubt::Expunge(chosen)),
+                }
+            }
+            7 => {
+                let content = format!("queued {step}").into_bytes();
+                let mut writer = store.body();
+                writer.write(&content).await.expect("small bodies need no disk");
+                let body = writer.finish().await.expect("small bodies need no disk");
+                let entry = NewQueueEntry { due: NOW, body, envelope: Bytes::new(), state: Bytes::new(), lease: None };
+                match store.enqueue(entry).await {
+                    Ok(id) => drop(model.queue.insert(id, content)),
+                    Err(_) => model.in_doubt = Some(Doubt::Queue),
+                }
+                None
+            }
+            8 => match model.queue.keys().next().copied() {
+                None => None,
+                Some(id) => match store.commit(vec![Op::Dequeue { id, owner: None }]).await {
+                    Ok(_) => {
+                        model.queue.remove(&id);
+                        None
+                    }
+                    Err(_) => {
+                        model.queue.remove(&id);
+                        Some(Doubt::Queue)
+                    }
+                },
+            },
+            _ if with_compaction => store.compact().await.err().map(|_| Doubt::Other),
+            _ => store.create_mailbox(anna, name(&format!("M{step}")), None).await.err().map(|_| Doubt::Other),
+        };
+        if doubt.is_some() {
+            model.in_doubt = doubt;
+        }
+        if model.in_doubt.is_some() {
+            return model;
+        }
+    }
+    model
+}
+
+/// What is in the store now against what was acknowledged.
+async fn compare(store: &Store, model: &Model, context: &str) {
+    let report = store.check().await.expect("checked");
+    assert!(report.is_sound(), "{context}: {report:?}");
+    let Ok(anna) = store.find_account("anna").await else {
+        assert!(model.inbox.is_empty() && model.modseq == 0, "{context}: the account is gone");
+        return;
+    };
+    assert!(anna.modseq >= model.modseq, "{context}: the mod-sequence went back");
+    let inbox = store.mailbox(anna.id, &name("INBOX")).await.expect("INBOX");
+    assert!(inbox.uidnext > model.highest_uid, "{context}: UIDNEXT went back");
+    let mut found = BTreeMap::new();
+    for message in store.messages(anna.id, MailboxId::INBOX, &UidSet::all(), false, usize::MAX).await.expect("messages")
+    {
+        found.insert(message.uid, (content(store, message.body).await, message.flags));
+    }
+    for (uid, (text, flags)) in &model.inbox {
+        let is_doubtful = |doubt: &[u32]| doubt.contains(uid);
+        match (found.remove(uid), &model.in_doubt) {
+            (None, Some(Doubt::Expunge(doubt))) if is_doubtful(doubt) => {}
+            (None, _) => panic!("{context}: message {uid} was acknowledged and is gone"),
+            (Some((there, now)), doubt) => {
+                assert!(there == *text, "{context}: message {uid} has another content");
+                let flags_doubtful = matches!(doubt, Some(Doubt::Flags(d)) if is_doubtful(d));
+                assert!(now == *flags || flags_doubtful, "{context}: message {uid} has flags {now:?}, not {flags:?}");
+            }
+        }
+    }
+    let more: Vec<Vec<u8>> = found.into_values().map(|(text, _)| text).collect();
+    match &model.in_doubt {
+        Some(Doubt::Append(doubt)) => assert!(more.is_empty() || more == *doubt, "{context}: a batch was halved"),
+        _ => assert!(more.is_empty(), "{context}: {} messages came from nowhere", more.len()),
+    }
+    for (id, text) in &model.queue {
+        let entry = store.queued(*id).await.unwrap_or_else(|e| panic!("{context}: queue entry {id:?}: {e}"));
+        assert_eq!(content(store, entry.body).await, *text, "{context}");
+    }
+}
+
+async fn crash_everywhere(seed: u64, fault: Fault, with_compaction: bool) {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = BrokenDisk::default();
+    let model = work(dir.path(), &disk, seed, with_compaction).await;
+    assert!(model.in_doubt.is_none() && !model.inbox.is_empty());
+    let operations = disk.operations();
+    assert!(operations > 40);
+    let mut dice = Dice(seed + 1);
+    for crash in 0..operations {
+        let context = format!("seed {seed}, {fault:?} at operation {crash} of {operations}");
+        let dir = tempfile::tempdir().unwrap();
+        let disk = BrokenDisk::failing(crash, fault);
+        let model = work(dir.path(), &disk, seed, with_compaction).await;
+        if fault == Fault::PowerCut {
+            assert!(disk.is_off(), "{context}: was not reached");
+            disk.cut_power(|unsynced| {
+                let survives = [0, unsynced, dice.below(unsynced + 1)][dice.below(3) as usize];
+                (survives, dice.below(4) == 0)
+            });
+            // SQLite's files are as a sound file system keeps them, or gone.
+            if dice.below(4) == 0 {
+                std::fs::remove_dir_all(dir.path().join("index")).ok();
+            }
+        }
+        let store =
+            Store::open(dir.path(), options(&BrokenDisk::default())).unwrap_or_else(|e| panic!("{context}: {e}"));
+        compare(&store, &model, &context).await;
+        // And it goes on.
+        let new = NewAccount { name: "bert".into(), password_hash: None, quota: None, created: NOW };
+        store.create_account(new).await.unwrap_or_else(|e| panic!("{context}: {e}"));
+        drop(store);
+        let store =
+            Store::rebuild(dir.path(), options(&BrokenDisk::default())).unwrap_or_else(|e| panic!("{context}: {e}"));
+        compare(&store, &model, &context).await;
+        assert!(store.find_account("bert").await.is_ok(), "{context}");
+    }
+}
+
+#[tokio::test]
+async fn power_cut_at_every_operation() {
+    for seed in [1, 2] {
+        crash_everywhere(seed, Fault::PowerCut, false).await;
+    }
+}
+
+#[tokio::test]
+async fn power_cut_at_every_operation_of_compactions() {
+    crash_everywhere(3, Fault::PowerCut, true).await;
+}
+
+#[tokio::test]
+async fn error_at_every_operation() {
+    crash_everywhere(4, Fault::Error, true).await;
+}
+
+#[tokio::test]
+async fn full_disk_at_every_operation() {
+    crash_everywhere(5, Fault::Full, true).await;
+}

@@ -1,0 +1,6 @@
+//! The store, tested through its public interface.
+
+mod behaviour;
+mod broken_disk;
+mod crash;
+mod embedded;
