@@ -95,6 +95,40 @@ impl Flag {
         }
     }
 
+    /// The same for octets from the wire.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        // The five that nearly every message has, before the table.
+        if let [b'\\', name @ ..] = bytes {
+            let (known, word) = match name.len() {
+                4 => (Self::Seen, "Seen"),
+                5 => (Self::Draft, "Draft"),
+                6 => (Self::Recent, "Recent"),
+                7 if matches!(name[0], b'F' | b'f') => (Self::Flagged, "Flagged"),
+                7 => (Self::Deleted, "Deleted"),
+                _ => (Self::Answered, "Answered"),
+            };
+            if name.eq_ignore_ascii_case(word.as_bytes()) {
+                return Some(known);
+            }
+        }
+        Self::new(core::str::from_utf8(bytes).ok()?)
+    }
+
+    /// Without a backslash.
+    pub(crate) fn bare_name(&self) -> &str {
+        match self {
+            Self::Any => "Any",
+            flag => flag.spelling().trim_start_matches('\\'),
+        }
+    }
+
+    pub(crate) fn encode(&self, out: &mut super::encode::Encoder) {
+        if let Self::Extension(_) = self {
+            out.put("\\");
+        }
+        out.put(self.spelling());
+    }
+
     /// Whether the server owns it: clients cannot store `\Recent` or `\*`.
     pub fn is_servers(&self) -> bool {
         matches!(self, Self::Recent | Self::Any)

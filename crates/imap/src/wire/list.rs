@@ -5,8 +5,6 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use bytes::Bytes;
-
 use super::atom::Atom;
 use super::mailbox::{Mailbox, decode_utf7, encode_utf7};
 use super::status::StatusItems;
@@ -252,8 +250,8 @@ pub struct ListEntry {
 /// One place where mailboxes live.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NamespaceEntry {
-    /// What the names there begin with.
-    pub prefix: Bytes,
+    /// What the names there begin with; fit to be the reference of LIST.
+    pub prefix: ListPattern,
     /// Their hierarchy delimiter.
     pub delimiter: Option<char>,
 }

@@ -25,18 +25,18 @@ impl Span {
         Self { start: start as u32, len: (end - start) as u32 | if escaped { ESCAPED } else { 0 } }
     }
 
-    pub(crate) fn is_nil(self) -> bool {
-        self.len == NIL
+    /// Start, end, and whether backslashes must go; `None` for NIL.
+    pub(crate) fn place(self) -> Option<(usize, usize, bool)> {
+        let start = self.start as usize;
+        let end = || start + (self.len & !ESCAPED) as usize;
+        (self.len != NIL).then(|| (start, end(), self.len & ESCAPED != 0))
     }
 
     /// The string, or `None` for NIL.
     pub(crate) fn of(self, bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
-        if self.is_nil() {
-            return None;
-        }
-        let start = self.start as usize;
-        let raw = &bytes[start..start + (self.len & !ESCAPED) as usize];
-        Some(if self.len & ESCAPED == 0 { Cow::Borrowed(raw) } else { Cow::Owned(unescape(raw)) })
+        let (start, end, escaped) = self.place()?;
+        let raw = &bytes[start..end];
+        Some(if escaped { Cow::Owned(unescape(raw)) } else { Cow::Borrowed(raw) })
     }
 
     /// Keeps a copy of `text` at the end of `store`.
