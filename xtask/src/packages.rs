@@ -1,0 +1,109 @@
+//! The Debian packages that the interop tests start.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::steps::succeeds;
+
+/// A file of each package, and the package.
+const NEEDED: [(&str, &str); 17] = [
+    ("/usr/lib/postfix/sbin/master", "postfix"),
+    ("/usr/lib/dovecot/imap", "dovecot-imapd"),
+    ("/usr/lib/dovecot/pop3", "dovecot-pop3d"),
+    ("/usr/lib/dovecot/lmtp", "dovecot-lmtpd"),
+    ("/usr/sbin/unbound", "unbound"),
+    ("/usr/bin/swaks", "swaks"),
+    ("/usr/share/doc/libnet-ssleay-perl", "libnet-ssleay-perl"),
+    ("/usr/bin/curl", "curl"),
+    ("/usr/bin/msmtp", "msmtp"),
+    ("/usr/bin/mbsync", "isync"),
+    ("/usr/bin/fetchmail", "fetchmail"),
+    ("/usr/bin/mutt", "mutt"),
+    ("/usr/bin/python3", "python3"),
+    ("/usr/bin/openssl", "openssl"),
+    ("/usr/bin/setpriv", "util-linux"),
+    ("/usr/bin/script", "bsdutils"),
+    ("/etc/ssl/certs", "ca-certificates"),
+];
+
+/// What tells Debian's package scripts whether they may start services.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// Installs what is missing. Says whether the interop tests can run: they cannot without root or off Debian.
+pub(crate) fn prepare() -> Result<bool, String> {
+    // The owner of our own /proc entry is the effective user.
+    let root = fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+    if !root {
+        eprintln!("xtask: not root, so the tests against Postfix, Dovecot and the others are LEFT OUT");
+        return Ok(false);
+    }
+    let missing: Vec<_> =
+        NEEDED.iter().filter(|(file, _)| !Path::new(file).exists()).map(|(_, package)| *package).collect();
+    if missing.is_empty() {
+        return Ok(true);
+    }
+    if !succeeds("apt-get", &["--version"]) {
+        eprintln!("xtask: no apt-get here, so the tests against {} are LEFT OUT", missing.join(", "));
+        return Ok(false);
+    }
+    eprintln!("== packages: {}", missing.join(" "));
+    let _no_services = NoServices::new()?;
+    configure_nothing();
+    apt(&["update", "-q"])?;
+    let mut install = vec!["install", "-y", "-q", "--no-install-recommends"];
+    install.extend(missing);
+    apt(&install)?;
+    Ok(true)
+}
+
+fn apt(arguments: &[&str]) -> Result<(), String> {
+    let status = Command::new("apt-get")
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status()
+        .map_err(|e| format!("apt-get does not start: {e}"))?;
+    if status.success() { Ok(()) } else { Err(format!("apt-get {} failed ({status})", arguments.join(" "))) }
+}
+
+/// Asks Postfix's package not to set up a mail server. If that cannot be said, it sets up one that is never started.
+fn configure_nothing() {
+    let Ok(mut child) = Command::new("debconf-set-selections").stdin(Stdio::piped()).spawn() else { return };
+    if let Some(mut stdin) = child.stdin.take() {
+        let _ = stdin.write_all(b"postfix postfix/main_mailer_type select No configuration\n");
+    }
+    let _ = child.wait();
+}
+
+/// While this lives, installed packages start no services. A policy that was there before comes back.
+struct NoServices {
+    before: Option<PathBuf>,
+}
+
+impl NoServices {
+    fn new() -> Result<Self, String> {
+        let keep = PathBuf::from(format!("{POLICY}.before-xtask"));
+        let before = Path::new(POLICY).exists().then_some(keep);
+        if let Some(keep) = &before {
+            fs::rename(POLICY, keep).map_err(|e| format!("{POLICY}: {e}"))?;
+        }
+        // 101: forbidden by policy.
+        fs::write(POLICY, "#!/bin/sh\nexit 101\n")
+            .and_then(|()| fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755)))
+            .map_err(|e| format!("{POLICY}: {e}"))?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        let _ = match &self.before {
+            Some(keep) => fs::rename(keep, POLICY),
+            None => fs::remove_file(POLICY),
+        };
+    }
+}

@@ -1,0 +1,3 @@
+//! Promises about the workspace that no single crate can check.
+
+mod dependencies;
