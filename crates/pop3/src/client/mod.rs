@@ -608,10 +608,12 @@ impl Client {
                 self.link.end_line();
                 return;
             }
-            Some(Login::Exchange { mechanism, .. }) if mechanism.succeeded().is_err() => {
-                return self.unexpected("the server claims that the login succeeded before it was complete", line);
+            Some(Login::Exchange { mechanism, .. }) => {
+                let complete = mechanism.succeeded();
+                if complete.is_err() {
+                    return self.unexpected("the server claims that the login succeeded before it was complete", line);
+                }
             }
-            Some(Login::Exchange { .. }) => {}
             None => {}
         }
         let sent = self.waiting.pop_front().expect("it was just seen to be there");
