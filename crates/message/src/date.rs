@@ -82,6 +82,7 @@ fn zone(word: &[u8]) -> i16 {
     }
 }
 
+/// The text without its comments, and without space around the colons of the time (RFC 5322, A.6.3).
 fn without_comments(field: &[u8]) -> Vec<u8> {
     let mut depth = 0usize;
     let mut text = Vec::with_capacity(field.len().min(128));
@@ -89,8 +90,13 @@ fn without_comments(field: &[u8]) -> Vec<u8> {
         match octet {
             b'(' => depth += 1,
             b')' => depth = depth.saturating_sub(1),
-            _ if depth == 0 => text.push(octet),
-            _ => {}
+            _ if depth > 0 => {}
+            b':' => {
+                text.truncate(text.trim_ascii_end().len());
+                text.push(octet);
+            }
+            b' ' | b'\t' if text.ends_with(b":") => {}
+            _ => text.push(octet),
         }
     }
     text
