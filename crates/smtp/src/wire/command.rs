@@ -1,0 +1,380 @@
+//! Commands: recognised by length and word, then read by their grammar (RFC 5321, 4.1.1).
+
+use super::{Cursor, MailParams, ParamError, RcptParams};
+use crate::address::{self, ForwardPath, HelloName, ReversePath};
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use core::fmt;
+use postrider_core::{ParseError, Secret, Text};
+use postrider_sasl::MechanismName;
+
+/// What a command asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[non_exhaustive]
+pub enum Verb {
+    /// `EHLO` (RFC 5321, 4.1.1.1).
+    Ehlo,
+    /// `HELO` (RFC 5321, 4.1.1.1).
+    Helo,
+    /// `LHLO` (RFC 2033, 4.1).
+    Lhlo,
+    /// `MAIL` (RFC 5321, 4.1.1.2).
+    Mail,
+    /// `RCPT` (RFC 5321, 4.1.1.3).
+    Rcpt,
+    /// `DATA` (RFC 5321, 4.1.1.4).
+    Data,
+    /// `BDAT` (RFC 3030, 2).
+    Bdat,
+    /// `RSET` (RFC 5321, 4.1.1.5).
+    Rset,
+    /// `VRFY` (RFC 5321, 4.1.1.6).
+    Vrfy,
+    /// `EXPN` (RFC 5321, 4.1.1.7).
+    Expn,
+    /// `HELP` (RFC 5321, 4.1.1.8).
+    Help,
+    /// `NOOP` (RFC 5321, 4.1.1.9).
+    Noop,
+    /// `QUIT` (RFC 5321, 4.1.1.10).
+    Quit,
+    /// `STARTTLS` (RFC 3207, 4).
+    StartTls,
+    /// `AUTH` (RFC 4954, 4).
+    Auth,
+}
+
+impl Verb {
+    /// All verbs.
+    pub const ALL: [Self; 15] = [
+        Self::Ehlo,
+        Self::Helo,
+        Self::Lhlo,
+        Self::Mail,
+        Self::Rcpt,
+        Self::Data,
+        Self::Bdat,
+        Self::Rset,
+        Self::Vrfy,
+        Self::Expn,
+        Self::Help,
+        Self::Noop,
+        Self::Quit,
+        Self::StartTls,
+        Self::Auth,
+    ];
+
+    /// The verb a line begins with, in any case.
+    pub fn of(line: &[u8]) -> Option<Self> {
+        let end = line.iter().take(9).position(|&b| b == b' ').unwrap_or(line.len());
+        if end == 8 && line[..8].eq_ignore_ascii_case(b"STARTTLS") {
+            return Some(Self::StartTls);
+        }
+        let &[a, b, c, d] = line.get(..end)? else { return None };
+        // A letter's case is one bit. The few other octets that it changes make no verb.
+        Some(match &[a & !0x20, b & !0x20, c & !0x20, d & !0x20] {
+            b"EHLO" => Self::Ehlo,
+            b"HELO" => Self::Helo,
+            b"LHLO" => Self::Lhlo,
+            b"MAIL" => Self::Mail,
+            b"RCPT" => Self::Rcpt,
+            b"DATA" => Self::Data,
+            b"BDAT" => Self::Bdat,
+            b"RSET" => Self::Rset,
+            b"VRFY" => Self::Vrfy,
+            b"EXPN" => Self::Expn,
+            b"HELP" => Self::Help,
+            b"NOOP" => Self::Noop,
+            b"QUIT" => Self::Quit,
+            b"AUTH" => Self::Auth,
+            _ => return None,
+        })
+    }
+
+    /// The verb as it is sent.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ehlo => "EHLO",
+            Self::Helo => "HELO",
+            Self::Lhlo => "LHLO",
+            Self::Mail => "MAIL",
+            Self::Rcpt => "RCPT",
+            Self::Data => "DATA",
+            Self::Bdat => "BDAT",
+            Self::Rset => "RSET",
+            Self::Vrfy => "VRFY",
+            Self::Expn => "EXPN",
+            Self::Help => "HELP",
+            Self::Noop => "NOOP",
+            Self::Quit => "QUIT",
+            Self::StartTls => "STARTTLS",
+            Self::Auth => "AUTH",
+        }
+    }
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A command that is written as it should be.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Command {
+    /// The client introduces itself and wants extensions.
+    Ehlo(HelloName),
+    /// The client introduces itself.
+    Helo(HelloName),
+    /// The client introduces itself over LMTP.
+    Lhlo(HelloName),
+    /// A transaction begins.
+    Mail {
+        /// Where reports go.
+        from: ReversePath,
+        /// What else it says.
+        params: MailParams,
+    },
+    /// A recipient.
+    Rcpt {
+        /// Whom the message is for.
+        to: ForwardPath,
+        /// What else it says.
+        params: RcptParams,
+    },
+    /// The message follows, when it is invited.
+    Data,
+    /// `size` octets of the message follow at once.
+    Bdat {
+        /// How many octets.
+        size: u64,
+        /// Whether they are the last.
+        last: bool,
+    },
+    /// Forget the transaction.
+    Rset,
+    /// Is there such a user?
+    Vrfy(Text),
+    /// Who is on this list?
+    Expn(Text),
+    /// What can be said?
+    Help,
+    /// Nothing.
+    Noop,
+    /// Goodbye.
+    Quit,
+    /// Let us encrypt.
+    StartTls,
+    /// The client wants to log in.
+    Auth {
+        /// How.
+        mechanism: MechanismName,
+        /// The base64 argument after the mechanism, as it came.
+        initial: Option<Secret<String>>,
+    },
+}
+
+/// A line that is no command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum CommandError {
+    /// It begins with no verb we know.
+    #[error("the command is not recognised")]
+    Unknown,
+    /// The verb is known, what follows is not as it should be.
+    #[error("{0}: {1}")]
+    Syntax(Verb, ParseError),
+    /// The path of MAIL or RCPT is no address.
+    #[error("{0}: {1}")]
+    Path(Verb, ParseError),
+    /// A parameter of MAIL or RCPT is not as it should be.
+    #[error("{0}: {1}")]
+    Param(Verb, ParamError),
+}
+
+/// What the grammar forbids and some clients send anyway. Each is off unless switched on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Quirks {
+    /// White space between the colon and the path, as in `MAIL FROM: <a@b.example>` (bends RFC 5321, 3.3). Scripts and
+    /// old devices send it.
+    pub space_before_path: bool,
+    /// A path without angle brackets, as in `MAIL FROM:a@b.example` (bends RFC 5321, 4.1.2). Scripts send it.
+    pub path_without_brackets: bool,
+}
+
+impl Quirks {
+    /// The grammar and nothing else.
+    pub const NONE: Self = Self { space_before_path: false, path_without_brackets: false };
+    /// All there are.
+    pub const INTEROP: Self = Self { space_before_path: true, path_without_brackets: true };
+}
+
+impl Command {
+    /// Reads a line without its CRLF. White space at its end is nothing (RFC 5321, 4.1.1).
+    ///
+    /// # Errors
+    /// [`CommandError`] if it is no command.
+    pub fn parse(line: &[u8], quirks: Quirks) -> Result<Self, CommandError> {
+        let line = line.trim_ascii_end();
+        let verb = Verb::of(line).ok_or(CommandError::Unknown)?;
+        let mut cursor = Cursor::new(line);
+        cursor.skip(verb.as_str().len());
+        let syntax = |wrong| CommandError::Syntax(verb, wrong);
+        Ok(match verb {
+            Verb::Mail => {
+                before_path(&mut cursor, b" FROM:", quirks).map_err(syntax)?;
+                let from = if quirks.path_without_brackets && cursor.peek() != Some(b'<') {
+                    address::mailbox(&mut cursor).map(ReversePath::Mailbox)
+                } else {
+                    address::reverse_path(&mut cursor)
+                };
+                let from = from.map_err(|wrong| CommandError::Path(verb, wrong))?;
+                let params = MailParams::parse(&mut cursor).map_err(|wrong| CommandError::Param(verb, wrong))?;
+                Self::Mail { from, params }
+            }
+            Verb::Rcpt => {
+                before_path(&mut cursor, b" TO:", quirks).map_err(syntax)?;
+                let to = if quirks.path_without_brackets && cursor.peek() != Some(b'<') {
+                    address::mailbox(&mut cursor).map(ForwardPath::Mailbox)
+                } else {
+                    address::forward_path(&mut cursor)
+                };
+                let to = to.map_err(|wrong| CommandError::Path(verb, wrong))?;
+                let params = RcptParams::parse(&mut cursor).map_err(|wrong| CommandError::Param(verb, wrong))?;
+                Self::Rcpt { to, params }
+            }
+            Verb::Ehlo => Self::Ehlo(hello(&mut cursor).map_err(syntax)?),
+            Verb::Helo => Self::Helo(hello(&mut cursor).map_err(syntax)?),
+            Verb::Lhlo => Self::Lhlo(hello(&mut cursor).map_err(syntax)?),
+            Verb::Data => cursor.end("the end of the line").map(|()| Self::Data).map_err(syntax)?,
+            Verb::Rset => cursor.end("the end of the line").map(|()| Self::Rset).map_err(syntax)?,
+            Verb::Quit => cursor.end("the end of the line").map(|()| Self::Quit).map_err(syntax)?,
+            Verb::StartTls => cursor.end("the end of the line").map(|()| Self::StartTls).map_err(syntax)?,
+            Verb::Bdat => {
+                let (size, last) = bdat(&mut cursor).map_err(syntax)?;
+                Self::Bdat { size, last }
+            }
+            Verb::Noop => Self::Noop,
+            Verb::Help => Self::Help,
+            Verb::Vrfy => Self::Vrfy(string(&mut cursor).map_err(syntax)?),
+            Verb::Expn => Self::Expn(string(&mut cursor).map_err(syntax)?),
+            Verb::Auth => {
+                let (mechanism, initial) = auth(&mut cursor).map_err(syntax)?;
+                Self::Auth { mechanism, initial }
+            }
+        })
+    }
+
+    /// Its verb.
+    pub fn verb(&self) -> Verb {
+        match self {
+            Self::Ehlo(_) => Verb::Ehlo,
+            Self::Helo(_) => Verb::Helo,
+            Self::Lhlo(_) => Verb::Lhlo,
+            Self::Mail { .. } => Verb::Mail,
+            Self::Rcpt { .. } => Verb::Rcpt,
+            Self::Data => Verb::Data,
+            Self::Bdat { .. } => Verb::Bdat,
+            Self::Rset => Verb::Rset,
+            Self::Vrfy(_) => Verb::Vrfy,
+            Self::Expn(_) => Verb::Expn,
+            Self::Help => Verb::Help,
+            Self::Noop => Verb::Noop,
+            Self::Quit => Verb::Quit,
+            Self::StartTls => Verb::StartTls,
+            Self::Auth { .. } => Verb::Auth,
+        }
+    }
+
+    /// The line without its CRLF. It holds secrets if the command is AUTH.
+    pub fn encode(&self) -> String {
+        match self {
+            Self::Ehlo(name) | Self::Helo(name) | Self::Lhlo(name) => format!("{} {name}", self.verb()),
+            Self::Mail { from, params } => mail_line(from, params),
+            Self::Rcpt { to, params } => rcpt_line(to, params),
+            Self::Bdat { size, last: false } => format!("BDAT {size}"),
+            Self::Bdat { size, last: true } => format!("BDAT {size} LAST"),
+            Self::Vrfy(what) | Self::Expn(what) => format!("{} {what}", self.verb()),
+            Self::Auth { mechanism, initial: None } => format!("AUTH {mechanism}"),
+            Self::Auth { mechanism, initial: Some(initial) } => format!("AUTH {mechanism} {}", initial.reveal()),
+            Self::Data | Self::Rset | Self::Help | Self::Noop | Self::Quit | Self::StartTls => {
+                self.verb().as_str().into()
+            }
+        }
+    }
+}
+
+/// MAIL with its path and parameters.
+pub(crate) fn mail_line(from: &ReversePath, params: &MailParams) -> String {
+    let mut line = format!("MAIL FROM:{from}");
+    params.encode(&mut line);
+    line
+}
+
+/// RCPT with its path and parameters.
+pub(crate) fn rcpt_line(to: &ForwardPath, params: &RcptParams) -> String {
+    let mut line = format!("RCPT TO:{to}");
+    params.encode(&mut line);
+    line
+}
+
+fn before_path(cursor: &mut Cursor<'_>, word: &'static [u8], quirks: Quirks) -> Result<(), ParseError> {
+    if !cursor.rest().get(..word.len()).is_some_and(|text| text.eq_ignore_ascii_case(word)) {
+        return cursor.fail(if word.len() == 6 { "\" FROM:\"" } else { "\" TO:\"" });
+    }
+    cursor.skip(word.len());
+    if quirks.space_before_path {
+        cursor.take_while(|b| matches!(b, b' ' | b'\t'));
+    }
+    Ok(())
+}
+
+fn hello(cursor: &mut Cursor<'_>) -> Result<HelloName, ParseError> {
+    cursor.expect(b' ', "a space and a name")?;
+    let name = address::hello_name(cursor)?;
+    cursor.end("the end of the line")?;
+    Ok(name)
+}
+
+fn string(cursor: &mut Cursor<'_>) -> Result<Text, ParseError> {
+    cursor.expect(b' ', "a space and an argument")?;
+    let at = cursor.at();
+    let text = core::str::from_utf8(cursor.rest())
+        .map_err(|wrong| ParseError { at: at + wrong.valid_up_to(), expected: "valid UTF-8" })?;
+    Text::new(text).map_err(|wrong| ParseError { at: at + wrong.at, expected: "a printable character" })
+}
+
+fn bdat(cursor: &mut Cursor<'_>) -> Result<(u64, bool), ParseError> {
+    cursor.expect(b' ', "a space and the chunk's size")?;
+    let at = cursor.at();
+    let digits = cursor.take_while(|b| b.is_ascii_digit());
+    let size = digits.iter().try_fold(0u64, |n, b| n.checked_mul(10)?.checked_add(u64::from(b - b'0')));
+    let size = match size {
+        Some(size) if !digits.is_empty() => size,
+        Some(_) | None => return Err(ParseError { at, expected: "a chunk's size" }),
+    };
+    if cursor.rest().is_empty() {
+        return Ok((size, false));
+    }
+    if !cursor.rest().eq_ignore_ascii_case(b" LAST") {
+        return cursor.fail("\" LAST\" or the end of the line");
+    }
+    Ok((size, true))
+}
+
+fn auth(cursor: &mut Cursor<'_>) -> Result<(MechanismName, Option<Secret<String>>), ParseError> {
+    cursor.expect(b' ', "a space and a mechanism")?;
+    let at = cursor.at();
+    let name = cursor.take_while(|b| b != b' ');
+    let mechanism = MechanismName::parse(name).ok_or(ParseError { at, expected: "a mechanism's name" })?;
+    if cursor.rest().is_empty() {
+        return Ok((mechanism, None));
+    }
+    cursor.expect(b' ', "a space and the initial response")?;
+    match core::str::from_utf8(cursor.rest()) {
+        Ok(initial) if !initial.is_empty() => Ok((mechanism, Some(Secret::new(initial.to_owned())))),
+        Ok(_) | Err(_) => cursor.fail("an initial response in base64"),
+    }
+}
