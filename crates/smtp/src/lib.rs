@@ -4,9 +4,14 @@
 extern crate alloc;
 
 pub mod address;
+pub mod dialogue;
 mod envelope;
+mod outcome;
+pub mod server;
 pub mod wire;
 
 pub use address::{AddressLiteral, Domain, ForwardPath, HelloName, Host, LocalPart, Mailbox, ReversePath};
 pub use envelope::{Envelope, Recipient};
+pub use outcome::{Accepted, Delivered, NotRefused, Refusal};
+pub use server::Server;
 pub use wire::{Capabilities, EnhancedCode, MailParams, RcptParams, Reply, ReplyClass, ReplyCode};

@@ -48,12 +48,7 @@ impl Refusal {
     /// If `code` is not 4yz or `subject` or `detail` is above 999; in a `const` that is an error of compilation.
     pub const fn transient(code: u16, (subject, detail): (u16, u16), text: Text) -> Self {
         assert!(code / 100 == 4, "a transient Refusal needs a code of 4yz");
-        Self {
-            code: ReplyCode::literal(code),
-            enhanced: EnhancedCode::literal(4, subject, detail),
-            text,
-            close: false,
-        }
+        Self { code: ReplyCode::literal(code), enhanced: EnhancedCode::literal(4, subject, detail), text, close: false }
     }
 
     /// No: `Refusal::permanent(550, (1, 1), text)`. Subject and detail are the last two numbers of the enhanced code.
@@ -62,12 +57,7 @@ impl Refusal {
     /// If `code` is not 5yz or `subject` or `detail` is above 999; in a `const` that is an error of compilation.
     pub const fn permanent(code: u16, (subject, detail): (u16, u16), text: Text) -> Self {
         assert!(code / 100 == 5, "a permanent Refusal needs a code of 5yz");
-        Self {
-            code: ReplyCode::literal(code),
-            enhanced: EnhancedCode::literal(5, subject, detail),
-            text,
-            close: false,
-        }
+        Self { code: ReplyCode::literal(code), enhanced: EnhancedCode::literal(5, subject, detail), text, close: false }
     }
 
     /// Closes the session after this reply.
@@ -135,9 +125,7 @@ pub struct NotRefused;
 impl From<Denied> for Refusal {
     fn from(denied: Denied) -> Self {
         match denied {
-            Denied::Temporary => {
-                Self::transient(454, (7, 0), Text::literal("Temporary authentication failure"))
-            }
+            Denied::Temporary => Self::transient(454, (7, 0), Text::literal("Temporary authentication failure")),
             Denied::Expired => Self::permanent(535, (7, 8), Text::literal("The password has expired")),
             Denied::Forbidden => Self::permanent(525, (7, 13), Text::literal("This account may not use this service")),
             _ => Self::permanent(535, (7, 8), Text::literal("Authentication credentials invalid")),

@@ -293,12 +293,7 @@ impl DataWriter {
     }
 
     /// Writes `octets`; out of `shared`, which has the same octets, if there is one.
-    pub(crate) fn put(
-        &mut self,
-        octets: &[u8],
-        shared: Option<&Bytes>,
-        out: &mut impl Sink,
-    ) -> Result<(), BadBody> {
+    pub(crate) fn put(&mut self, octets: &[u8], shared: Option<&Bytes>, out: &mut impl Sink) -> Result<(), BadBody> {
         if octets.is_empty() {
             return Ok(());
         }

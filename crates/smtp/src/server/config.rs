@@ -1,0 +1,234 @@
+//! How a server behaves, and how much it takes.
+
+use crate::address::HelloName;
+use crate::wire::{BareNewlines, Capabilities, Extension, Quirks};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+use postrider_core::{LinkLimits, Text};
+use postrider_sasl::{MechanismName, ServerExchange};
+
+/// What the server is for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Role {
+    /// Takes mail from other hosts: an MX, or a relay. Nobody needs to log in.
+    #[default]
+    Relay,
+    /// Takes mail from users, who must log in first (RFC 6409, 4.3).
+    Submission,
+    /// Delivers, and answers for each recipient (RFC 2033).
+    Lmtp,
+}
+
+/// When TLS begins.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Tls {
+    /// Never.
+    #[default]
+    Off,
+    /// When the client says STARTTLS (RFC 3207).
+    Offered,
+    /// When the client says STARTTLS, without which it can neither send mail nor log in.
+    Required,
+    /// Before the first octet (RFC 8314).
+    Implicit,
+}
+
+/// How a server behaves. Shared by all its sessions.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The server's own name, in its greetings.
+    pub name: HelloName,
+    /// What follows the name in the greeting. Default `ESMTP`, `LMTP` for that role.
+    pub banner: Text,
+    /// What the server is for. Default [`Role::Relay`].
+    pub role: Role,
+    /// When TLS begins. Default [`Tls::Off`].
+    pub tls: Tls,
+    /// The mechanisms offered, in this order (RFC 4954). Default none. Those that [`ServerExchange::supports`] does not
+    /// know are left out.
+    pub auth: Vec<MechanismName>,
+    /// How many RCPT may be undecided at once; replies keep their order. Default 1.
+    pub undecided: usize,
+    /// Whether EHLO, HELO and LHLO are put to the application. Default false: all are accepted.
+    pub ask_hello: bool,
+    /// Whether VRFY is put to the application. Default false: the answer is 252 (RFC 5321, 3.5.3).
+    pub ask_verify: bool,
+    /// Offers SMTPUTF8 (RFC 6531). Default true. The application then sees addresses with UTF-8.
+    pub smtp_utf8: bool,
+    /// Offers DSN (RFC 3461). Default false: whoever offers it promises reports.
+    pub dsn: bool,
+    /// Offers REQUIRETLS over TLS (RFC 8689). Default false: whoever offers it promises to obey.
+    pub require_tls: bool,
+    /// Extensions besides these, as they are offered.
+    pub extensions: Vec<Extension>,
+    /// The keywords of MAIL and RCPT parameters that those extensions bring; all other unknown ones are refused.
+    pub parameters: Vec<String>,
+    /// What becomes of messages with CR or LF alone. Default [`BareNewlines::Refuse`].
+    pub bare_newlines: BareNewlines,
+    /// Bad grammar to put up with. Default none.
+    pub quirks: Quirks,
+    /// How much the server takes.
+    pub limits: Limits,
+    plaintext_auth: bool,
+}
+
+impl Config {
+    /// A relay of this name, with every other field at its default.
+    pub fn new(name: HelloName) -> Self {
+        Self {
+            name,
+            banner: Text::literal("ESMTP"),
+            role: Role::Relay,
+            tls: Tls::Off,
+            auth: Vec::new(),
+            undecided: 1,
+            ask_hello: false,
+            ask_verify: false,
+            smtp_utf8: true,
+            dsn: false,
+            require_tls: false,
+            extensions: Vec::new(),
+            parameters: Vec::new(),
+            bare_newlines: BareNewlines::Refuse,
+            quirks: Quirks::NONE,
+            limits: Limits::default(),
+            plaintext_auth: false,
+        }
+    }
+
+    /// A submission server of this name: users log in by PLAIN or LOGIN, after `tls` began.
+    pub fn submission(name: HelloName, tls: Tls) -> Self {
+        let auth = [MechanismName::Plain, MechanismName::Login].into();
+        Self { role: Role::Submission, tls, auth, ..Self::new(name) }
+    }
+
+    /// An LMTP server of this name.
+    pub fn lmtp(name: HelloName) -> Self {
+        Self { role: Role::Lmtp, banner: Text::literal("LMTP"), ..Self::new(name) }
+    }
+
+    /// Lets passwords be sent without TLS, for all on the path to read.
+    #[must_use]
+    pub fn dangerous_allow_plaintext_auth(mut self) -> Self {
+        self.plaintext_auth = true;
+        self
+    }
+
+    /// Whether a mechanism may be used now.
+    pub(super) fn permits(&self, mechanism: &MechanismName, tls: bool) -> bool {
+        tls || self.plaintext_auth || !mechanism.exposes_secret()
+    }
+
+    /// What is offered in this state.
+    pub(super) fn capabilities(&self, tls: bool) -> Capabilities {
+        let auth = if self.tls == Tls::Required && !tls { &[] } else { &self.auth[..] };
+        let usable = |m: &&MechanismName| self.permits(m, tls) && ServerExchange::supports(m);
+        let mut offered = Capabilities::default();
+        offered.pipelining = true;
+        offered.eight_bit_mime = true;
+        offered.enhanced_status_codes = true;
+        offered.smtp_utf8 = self.smtp_utf8;
+        offered.dsn = self.dsn;
+        offered.require_tls = self.require_tls && tls;
+        offered.start_tls = matches!(self.tls, Tls::Offered | Tls::Required) && !tls;
+        offered.size = Some(self.limits.message);
+        offered.auth = auth.iter().filter(usable).cloned().collect();
+        offered.recipients_max = u32::try_from(self.limits.recipients).ok();
+        offered.transactions_max = Some(self.limits.transactions);
+        offered.other = self.extensions.clone();
+        offered
+    }
+}
+
+/// How much a server takes from one client. All defaults are at or above what RFC 5321, 4.5.3 asks for.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Octets buffered in each direction.
+    pub link: LinkLimits,
+    /// Octets of a command line but AUTH, without CRLF. Default 2,048 (RFC minimum 510, more with parameters).
+    pub command_line: usize,
+    /// Octets of an AUTH line or of a response to a challenge, without CRLF. Default 12,288 (RFC 4954, 4).
+    pub auth_line: usize,
+    /// Octets of a line in a message, without CRLF. Default 65,536 (RFC minimum 998).
+    pub text_line: usize,
+    /// Recipients of one message. Default 1,000 (RFC minimum 100).
+    pub recipients: usize,
+    /// Recipients above that limit that are answered 452 before the session is closed. Default 1,000.
+    pub recipients_excess: usize,
+    /// Messages in one session. Default 100.
+    pub transactions: u32,
+    /// Octets of a message. Default 50 MiB (RFC minimum 64 KiB).
+    pub message: u64,
+    /// Octets above that limit that are read and dropped, to answer 552 in its place, before the session is closed.
+    /// Default 64 MiB.
+    pub message_excess: u64,
+    /// Octets of a message's header. Default 256 KiB.
+    pub header: u64,
+    /// `Received` fields in a message's header, above which it is in a loop (RFC 5321, 6.3). Default 50.
+    pub hops: u32,
+    /// Errors after which each further command is delayed by `error_delay`. Default 10.
+    pub errors_soft: u32,
+    /// Errors after which the session is closed. Default 20.
+    pub errors_hard: u32,
+    /// The delay after an error beyond `errors_soft`, and after each failed login. Default 1 s.
+    pub error_delay: Duration,
+    /// NOOP, RSET, VRFY, EXPN and HELP between two accepted MAIL. Default 20.
+    pub idle_commands: u32,
+    /// EHLO, HELO and LHLO in one session, counted anew after STARTTLS. Default 5.
+    pub hellos: u32,
+    /// Failed logins in one session. Default 3.
+    pub auth_failures: u32,
+    /// Challenges in one login. Default 10.
+    pub auth_rounds: u32,
+    /// How long the greeting waits. A client that speaks first is refused, so a delay exposes those that do not listen.
+    /// Default 0: no delay, no check.
+    pub greeting_delay: Duration,
+    /// How long the client may take for a command, or for the TLS handshake. Default 5 min (RFC 5321, 4.5.3.2.7).
+    pub command: Duration,
+    /// How long the client may send nothing of a message. Default 3 min (RFC 5321, 4.5.3.2.5).
+    pub block: Duration,
+    /// Octets that must come in each `rate_window` of a message. Default 64.
+    pub rate: u64,
+    /// See `rate`. Default 1 min.
+    pub rate_window: Duration,
+    /// How long the application may take to answer a question, before the session answers 451. Default 5 min, half of
+    /// what clients wait for the answer to a message (RFC 5321, 4.5.3.2.6).
+    pub decision: Duration,
+    /// How long a session may last; it is closed between two commands then. Default 1 h.
+    pub session: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            link: LinkLimits::default(),
+            command_line: 2048,
+            auth_line: 12_288,
+            text_line: 65_536,
+            recipients: 1000,
+            recipients_excess: 1000,
+            transactions: 100,
+            message: 50 << 20,
+            message_excess: 64 << 20,
+            header: 256 << 10,
+            hops: 50,
+            errors_soft: 10,
+            errors_hard: 20,
+            error_delay: Duration::from_secs(1),
+            idle_commands: 20,
+            hellos: 5,
+            auth_failures: 3,
+            auth_rounds: 10,
+            greeting_delay: Duration::ZERO,
+            command: Duration::from_secs(5 * 60),
+            block: Duration::from_secs(3 * 60),
+            rate: 64,
+            rate_window: Duration::from_secs(60),
+            decision: Duration::from_secs(5 * 60),
+            session: Duration::from_secs(60 * 60),
+        }
+    }
+}

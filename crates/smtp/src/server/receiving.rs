@@ -1,0 +1,152 @@
+//! A message on its way in: its end, its size, and what its header must not be.
+
+use super::config::{Config, Limits};
+use crate::outcome::no;
+use crate::wire::{BadBody, Body, DataReader, Reply};
+use bytes::Bytes;
+use postrider_core::Link;
+
+/// A message on its way in.
+#[derive(Debug)]
+pub(super) struct Receiving {
+    reader: DataReader,
+    size: u64,
+    /// Octets on the wire since the rate was last looked at.
+    pub(super) recent: u64,
+    header: Header,
+    trouble: Option<Trouble>,
+}
+
+/// Why a message cannot be taken.
+#[derive(Clone, Copy, Debug)]
+enum Trouble {
+    Octets(BadBody),
+    TooLarge,
+    HeaderTooLarge,
+    Loop,
+}
+
+/// What was read.
+pub(super) struct Piece {
+    /// Part of the message; empty if the message cannot be taken.
+    pub(super) body: Bytes,
+    pub(super) ended: bool,
+}
+
+impl Receiving {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            reader: DataReader::new(config.bare_newlines, config.limits.text_line),
+            size: 0,
+            recent: 0,
+            header: Header::default(),
+            trouble: None,
+        }
+    }
+
+    /// Octets of the message so far.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Reads what has come.
+    pub(super) fn read(&mut self, link: &mut Link, limits: &Limits) -> Piece {
+        let part = self.reader.read(link.input());
+        link.trace_octets_in(part.taken as u64);
+        self.recent += part.taken as u64;
+        let mut body = match part.body {
+            Body::Prefix(length) => {
+                let mut body = link.take(part.taken);
+                body.truncate(length);
+                body
+            }
+            Body::Rewritten(octets) => {
+                link.advance(part.taken);
+                Bytes::from(octets)
+            }
+        };
+        // A message that is thrown away still counts: the excess is limited too.
+        self.size += if self.reader.bad().is_some() { part.taken } else { body.len() } as u64;
+        if self.trouble.is_none() {
+            self.trouble = if let Some(bad) = self.reader.bad() {
+                Some(Trouble::Octets(bad))
+            } else if self.size > limits.message {
+                Some(Trouble::TooLarge)
+            } else {
+                self.header.look(&body, limits)
+            };
+        }
+        if self.trouble.is_some() {
+            body = Bytes::new();
+        }
+        Piece { body, ended: part.ended }
+    }
+
+    /// Whether so much has come that waiting for the end is not worth it.
+    pub(super) fn is_hopeless(&self, limits: &Limits) -> bool {
+        self.size > limits.message.saturating_add(limits.message_excess)
+    }
+
+    /// The reply to a message that cannot be taken.
+    pub(super) fn refusal(&self) -> Option<Reply> {
+        Some(match self.trouble? {
+            Trouble::Octets(BadBody::BareNewline) => no(554, 6, 0, "The message holds CR or LF alone"),
+            Trouble::Octets(BadBody::Nul) => no(554, 6, 0, "The message holds NUL"),
+            Trouble::Octets(BadBody::LineTooLong { .. }) => no(554, 6, 0, "The message holds a line that is too long"),
+            Trouble::TooLarge => no(552, 3, 4, "The message is too large"),
+            Trouble::HeaderTooLarge => no(552, 3, 4, "The message's header is too large"),
+            Trouble::Loop => no(554, 4, 6, "The message is in a loop"),
+        })
+    }
+}
+
+/// Counts the header's octets and its `Received` fields (RFC 5321, 6.3).
+#[derive(Clone, Copy, Debug, Default)]
+struct Header {
+    octets: u64,
+    hops: u32,
+    /// How many octets of the line are known, as far as they may begin `Received:`; more than that if they do not.
+    matched: usize,
+    /// Octets of the line so far, up to 2.
+    line: usize,
+    over: bool,
+}
+
+const RECEIVED: &[u8] = b"received:";
+
+impl Header {
+    fn look(&mut self, body: &[u8], limits: &Limits) -> Option<Trouble> {
+        let mut at = 0;
+        while at < body.len() && !self.over {
+            let rest = &body[at..];
+            let (line, ended) = match memchr::memchr(b'\n', rest) {
+                Some(lf) => (&rest[..=lf], true),
+                None => (rest, false),
+            };
+            for &octet in line.iter().take(RECEIVED.len()) {
+                match RECEIVED.get(self.matched) {
+                    Some(expected) if octet.to_ascii_lowercase() == *expected => {
+                        self.matched += 1;
+                        self.hops += u32::from(self.matched == RECEIVED.len());
+                    }
+                    Some(_) | None => {
+                        self.matched = usize::MAX;
+                        break;
+                    }
+                }
+            }
+            self.octets += line.len() as u64;
+            self.line = self.line.saturating_add(line.len());
+            if ended {
+                self.over = self.line <= 2;
+                self.matched = 0;
+                self.line = 0;
+            }
+            at += line.len();
+        }
+        if self.hops > limits.hops {
+            return Some(Trouble::Loop);
+        }
+        (self.octets > limits.header).then_some(Trouble::HeaderTooLarge)
+    }
+}
