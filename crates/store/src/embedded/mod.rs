@@ -91,6 +91,8 @@ struct Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.jobs = None;
+        // The writer's connection should be the last: a reading one leaves the write-ahead log behind.
+        guard(&self.shared.readers).clear();
         if let Some(writer) = self.writer.take() {
             writer.join().ok();
         }

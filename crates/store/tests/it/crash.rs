@@ -31,6 +31,7 @@ struct Model {
     queue: BTreeMap<QueueId, Vec<u8>>,
     highest_uid: u32,
     modseq: u64,
+    rewritten: u64,
     /// The one operation that was not acknowledged, if any.
     in_doubt: Option<Doubt>,
 }
@@ -44,17 +45,21 @@ enum Doubt {
     Other,
 }
 
+const SEGMENT: u64 = 20_000;
+
 fn options(disk: &BrokenDisk) -> Options {
     let mut options = Options::default();
     options.disk = Arc::new(disk.clone());
-    options.segment_size = 6_000;
+    options.segment_size = SEGMENT;
     options
 }
 
 /// Runs the workload of `seed` until it ends or the disk stops working.
 async fn work(dir: &Path, disk: &BrokenDisk, seed: u64, with_compaction: bool) -> Model {
     let mut model = Model::default();
-    let Ok(store) = Store::open(dir, options(disk)) else { return model };
+    // Compaction does nothing unless there is much to gain.
+    let scale = if with_compaction { 20 } else { 1 };
+    let Ok(mut store) = Store::open(dir, options(disk)) else { return model };
     let new = NewAccount { name: "anna".into(), password_hash: None, quota: None, created: NOW };
     let Ok(anna) = store.create_account(new).await else {
         model.in_doubt = Some(Doubt::Other);
@@ -62,12 +67,20 @@ async fn work(dir: &Path, disk: &BrokenDisk, seed: u64, with_compaction: bool) -
     };
     let mut dice = Dice(seed);
     for step in 0..40 {
+        if step == 20 {
+            // Closed and opened again: the index is on the disk as of now.
+            drop(store);
+            match Store::open(dir, options(disk)) {
+                Ok(again) => store = again,
+                Err(_) => return model,
+            }
+        }
         let doubt = match dice.below(10) {
             0..=3 => {
                 let mut contents = Vec::new();
                 let mut ops = Vec::new();
                 for n in 0..1 + dice.below(3) {
-                    let size = if dice.below(12) == 0 { INLINE as u64 + 10 } else { dice.below(2500) };
+                    let size = if dice.below(12) == 0 { INLINE as u64 + 10 } else { dice.below(2500) * scale };
                     let mut content = format!("{seed}/{step}/{n} ").into_bytes();
                     content.resize(content.len() + size as usize, b'x');
                     let mut writer = store.body();
@@ -148,7 +161,13 @@ async fn work(dir: &Path, disk: &BrokenDisk, seed: u64, with_compaction: bool) -
                     }
                 },
             },
-            _ if with_compaction => store.compact().await.err().map(|_| Doubt::Other),
+            _ if with_compaction => match store.compact().await {
+                Ok(done) => {
+                    model.rewritten += done.written;
+                    None
+                }
+                Err(_) => Some(Doubt::Other),
+            },
             _ => store.create_mailbox(anna, name(&format!("M{step}")), None).await.err().map(|_| Doubt::Other),
         };
         if doubt.is_some() {
@@ -205,6 +224,7 @@ async fn crash_everywhere(seed: u64, fault: Fault, with_compaction: bool) {
     let disk = BrokenDisk::default();
     let model = work(dir.path(), &disk, seed, with_compaction).await;
     assert!(model.in_doubt.is_none() && !model.inbox.is_empty());
+    assert!(!with_compaction || model.rewritten > 5_000, "no base was written: {} octets", model.rewritten);
     let operations = disk.operations();
     assert!(operations > 40);
     let mut dice = Dice(seed + 1);
@@ -219,9 +239,14 @@ async fn crash_everywhere(seed: u64, fault: Fault, with_compaction: bool) {
                 let survives = [0, unsynced, dice.below(unsynced + 1)][dice.below(3) as usize];
                 (survives, dice.below(4) == 0)
             });
-            // SQLite's files are as a sound file system keeps them, or gone.
-            if dice.below(4) == 0 {
-                std::fs::remove_dir_all(dir.path().join("index")).ok();
+            // The index as it was, as of its last checkpoint, or gone.
+            match dice.below(4) {
+                0 => drop(std::fs::remove_dir_all(dir.path().join("index"))),
+                1 => {
+                    std::fs::remove_file(dir.path().join("index/index.db-wal")).ok();
+                    std::fs::remove_file(dir.path().join("index/index.db-shm")).ok();
+                }
+                _ => {}
             }
         }
         let store =
