@@ -85,6 +85,11 @@ impl BrokenDisk {
         self.0.lock().unwrap().operations
     }
 
+    pub(crate) fn has_failed(&self) -> bool {
+        let state = self.0.lock().unwrap();
+        state.faults.keys().any(|&operation| operation < state.operations)
+    }
+
     pub(crate) fn is_off(&self) -> bool {
         self.0.lock().unwrap().off
     }
