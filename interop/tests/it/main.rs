@@ -1,0 +1,3 @@
+//! Our programs and other people's, talking to each other.
+
+mod peers;
