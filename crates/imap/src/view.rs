@@ -90,22 +90,13 @@ impl View {
         }
     }
 
-    /// The highest message among `uids`, as its number.
-    pub(crate) fn last_number_in(&self, uids: &UidSet) -> Option<u32> {
-        let numbers = uids.ranges().iter().filter_map(|&(low, high)| {
-            let (from, to) = self.places(low, high);
-            (from < to).then_some(to as u32)
-        });
-        numbers.max()
-    }
-
     /// The UIDs of the messages with numbers from `low` to `high`, both included and both there.
     fn range_of(&self, low: u32, high: u32) -> (u32, u32) {
         (self.uids[low as usize - 1], self.uids[high as usize - 1])
     }
 
     /// Where the UIDs from `low` to `high` stand: from, and to (not included).
-    fn places(&self, low: u32, high: u32) -> (usize, usize) {
+    pub(crate) fn places(&self, low: u32, high: u32) -> (usize, usize) {
         let from = self.uids.partition_point(|&uid| uid < low);
         (from, from + self.uids[from..].partition_point(|&uid| uid <= high))
     }
@@ -118,20 +109,28 @@ impl View {
     /// (RFC 9051, 9: seq-number). Numbers in a range with `*` are exempt, since nobody is harmed.
     pub fn resolve_numbers(&self, set: &SequenceSet) -> Result<UidSet, NoSuchNumber> {
         let highest = self.len();
+        for range in set.iter() {
+            let open = range.first.is_none() || range.last.is_none();
+            let (_, high) = range.resolve(highest);
+            if high > highest && !open {
+                return Err(NoSuchNumber(high));
+            }
+        }
+        Ok(self.clip_numbers(set))
+    }
+
+    /// As [`View::resolve_numbers`], without a word about numbers that are too high.
+    pub(crate) fn clip_numbers(&self, set: &SequenceSet) -> UidSet {
+        let highest = self.len();
         let mut found = Vec::new();
         for range in set.iter() {
             let open = range.first.is_none() || range.last.is_none();
             let (low, high) = range.resolve(highest);
-            if high > highest && !open {
-                return Err(NoSuchNumber(high));
+            if highest > 0 && (low <= highest || open) {
+                found.push(self.range_of(low.clamp(1, highest), high.min(highest)));
             }
-            if highest == 0 {
-                continue;
-            }
-            let (low, high) = (low.clamp(1, highest), high.min(highest));
-            found.push(self.range_of(low, high));
         }
-        Ok(union(found))
+        union(found)
     }
 
     /// UIDs as the client wrote them to UIDs of messages that are there, cut to the ends of the view. `*` is the last message, and
@@ -313,7 +312,6 @@ mod tests {
         assert_eq!(view.uids(), [2, 4, 9, 20]);
         view.remove(&set(&[(20, 30), (1, 2), (5, 6)]));
         assert_eq!(view.uids(), [4, 9]);
-        assert_eq!(view.last_number_in(&set(&[(1, 5)])), Some(1));
         view.add(&set(&[(u32::MAX, u32::MAX)]));
         assert_eq!(view.add(&set(&[(u32::MAX, u32::MAX)])), 0);
     }

@@ -60,7 +60,7 @@ impl Refusal {
         Self::with(Code::Cannot, text)
     }
 
-    pub(crate) fn into_status(self) -> Status {
+    pub(super) fn into_status(self) -> Status {
         Status { condition: Condition::No, code: self.code, text: self.text }
     }
 }
@@ -144,6 +144,9 @@ pub enum FetchPart {
         /// How many.
         size: u64,
     },
+    /// The message ends. [`FetchPart::Message`] and the answer end it too, but only what has ended is sent: say it before you
+    /// wait.
+    End,
 }
 
 /// What a literal in FETCH is.

@@ -154,14 +154,16 @@ impl Config {
 pub struct Limits {
     /// Buffers of the stream.
     pub link: LinkLimits,
-    /// Octets of a command without its literals and CRLF, once logged in. Default 64 KiB (RFC 7162, 4 wants 8,192).
-    pub line: usize,
-    /// Octets of all literals of a command but the message of APPEND, once logged in. Default 256 KiB.
-    pub literals: usize,
-    /// Octets of a command line before login. Default 8,192.
-    pub line_before_login: usize,
-    /// Octets of all literals of a command before login. Default 4,096.
-    pub literals_before_login: usize,
+    /// Octets of a command, literals included but for the message of APPEND. Default 64 KiB (RFC 7162, 4 wants 8,192).
+    pub command: usize,
+    /// Octets of a command, literals included, before login. Default 8,192.
+    pub command_before_login: usize,
+    /// Literals in one command. Default 100.
+    pub literals: u32,
+    /// Octets of the name of a mailbox to be made. Default 500.
+    pub name: usize,
+    /// Levels of the name of a mailbox to be made. Default 32.
+    pub levels: usize,
     /// Octets of a base64 line of AUTHENTICATE. Default 12,288 (RFC 4954, 4).
     pub sasl: usize,
     /// Commands before login. Default 100.
@@ -170,7 +172,7 @@ pub struct Limits {
     pub logins: u32,
     /// Commands answered BAD before the session ends. Default 20.
     pub errors: u32,
-    /// Octets of a message that was refused after its literal had been sent without waiting: so many are read and thrown away,
+    /// Octets of a literal that was refused but is sent without waiting (LITERAL+): so many are read and thrown away,
     /// with more the session ends at once. Default 1 MiB.
     pub drain: u64,
     /// Changes of flags held for a client that sends no command. With more of them, [`Event::Fetch`](super::Event) asks for
@@ -193,10 +195,11 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             link: LinkLimits::default(),
-            line: 64 * 1024,
-            literals: 256 * 1024,
-            line_before_login: 8192,
-            literals_before_login: 4096,
+            command: 64 * 1024,
+            command_before_login: 8192,
+            literals: 100,
+            name: 500,
+            levels: 32,
             sasl: 12_288,
             commands_before_login: 100,
             logins: 5,

@@ -120,11 +120,8 @@ pub enum Event {
         answer: Pending<ask::Search>,
         /// Among which messages: those the client knows of.
         among: UidSet,
-        /// What to look for. Numbers and `$` have become [`SearchKey::Uid`] with plain ranges.
+        /// What to look for. Numbers and `$` have become [`SearchKey::Uid`] with plain ranges; strings are UTF-8.
         key: SearchKey,
-        /// The charset of the strings, if one was named; US-ASCII and UTF-8 are not mentioned. Refuse others with
-        /// [`Code::BadCharset`](crate::wire::Code::BadCharset).
-        charset: Option<Bytes>,
     },
     /// Messages are to be copied, all or none (RFC 9051, 6.4.7).
     Copy {

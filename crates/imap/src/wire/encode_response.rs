@@ -10,7 +10,8 @@ use super::capability::Capabilities;
 use super::encode::Encoder;
 use super::encode_command::{encode_attributes, encode_id, encode_search_partial};
 use super::envelope::{Address, Envelope};
-use super::fetch::{FetchItem, Section};
+use super::fetch::{FetchItem, Rfc822Part, Section};
+use super::frame::number;
 use super::list::{ListEntry, NamespaceEntry, Namespaces};
 use super::response::{Code, Condition, Data, Response, Status};
 use super::search::Esearch;
@@ -501,6 +502,33 @@ impl Encoder {
         self.origin(origin);
         self.put(" ");
         self.announce(size, true);
+    }
+
+    /// The same for RFC822, RFC822.HEADER and RFC822.TEXT.
+    pub fn fetch_rfc822_literal(&mut self, part: Rfc822Part, size: u64) {
+        self.fetch_space();
+        self.put(part.name());
+        self.put(" ");
+        self.announce(size, false);
+    }
+
+    /// Writes an item that was encoded before. The caller has checked that `value` is one value of IMAP's grammar, so
+    /// that a line end in it is the end of a literal's announcement.
+    pub(crate) fn fetch_encoded(&mut self, name: &str, value: &[u8]) {
+        self.fetch_space();
+        self.put(name);
+        self.put(" ");
+        let mut rest = value;
+        while let Some(lf) = memchr::memchr(b'\n', rest) {
+            let line = rest[..lf].strip_suffix(b"}\r").expect("the caller checked the literals");
+            let open = line.iter().rposition(|b| *b == b'{').expect("the caller checked the literals");
+            let size = number(&line[open + 1..]).and_then(|size| usize::try_from(size).ok());
+            let (octets, after) = rest[lf + 1..].split_at(size.expect("the caller checked the literals"));
+            self.put_bytes(&line[..open]);
+            self.literal(octets);
+            rest = after;
+        }
+        self.put_bytes(rest);
     }
 
     /// Ends a FETCH response and its line.
