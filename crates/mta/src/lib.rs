@@ -8,6 +8,8 @@
 //!   and says what became of each recipient. Its [`Snapshot`] goes into a durable queue.
 //! - [`MxLookup`] finds the hosts for a domain (RFC 5321, 5.1; RFC 7505).
 //! - [`RetrySchedule`] says when to try again (RFC 5321, 4.5.4.1).
+//! - [`dsn`] writes delivery status notifications (RFC 3464).
+//! - `dns::Resolver` (feature `hickory`) is a stub resolver without I/O; `tokio::Dns` (feature `tokio`) runs it.
 //! - [`classify`] says what a reply means, and how far it reaches.
 //!
 //! Every action carries its [`Reason`]: the rule, and the section of the RFC that has it.
@@ -50,7 +52,7 @@
 //!
 //! # Features
 //!
-//! `std` (default); `serde` for snapshots.
+//! `std` (default); `serde` for snapshots; `hickory` for the resolver; `tokio` to run it.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;
@@ -59,12 +61,15 @@ pub mod classify;
 pub mod delivery;
 mod dice;
 pub mod dns;
+pub mod dsn;
 mod hop;
 mod mx;
 mod name;
 mod reason;
 mod retry;
 mod split;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 
 pub use delivery::{Delivery, DeliveryConfig, Diagnosis, Disposition, Said, Snapshot};
 pub use dice::{Dice, Seed};

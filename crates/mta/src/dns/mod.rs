@@ -1,6 +1,17 @@
 //! Questions to the DNS and their answers, as the rest of the crate sees them.
 //!
-//! The types stand alone, so that any resolver may answer.
+//! The types stand alone, so that any resolver may answer. With the feature `hickory` there is one of our
+//! own, without I/O: `Resolver`.
+
+#[cfg(feature = "hickory")]
+mod cache;
+#[cfg(feature = "hickory")]
+mod codec;
+#[cfg(feature = "hickory")]
+mod resolver;
+
+#[cfg(feature = "hickory")]
+pub use resolver::{Event, ExchangeId, QueryId, Resolver, ResolverConfig, ResolverLimits, Transport};
 
 use alloc::vec::Vec;
 use core::fmt;

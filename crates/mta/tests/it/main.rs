@@ -1,0 +1,9 @@
+//! How the parts behave, from outside.
+
+mod classify;
+mod delivery;
+mod dns;
+mod mx;
+mod resolver_over_sockets;
+mod retry;
+mod simulation;
