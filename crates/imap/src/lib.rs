@@ -1,11 +1,12 @@
 //! IMAP4rev2 (RFC 9051) and IMAP4rev1 (RFC 3501) without I/O.
 //!
 //! [`wire`] is pure functions between octets and types, for both directions; [`dialogue`] says what may follow what;
-//! [`view`] knows which UID has which sequence number; [`server`] is the server's session.
+//! [`view`] knows which UID has which sequence number; [`server`] and [`client`] are the sessions.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;
 
+pub mod client;
 pub mod dialogue;
 pub mod server;
 pub mod view;

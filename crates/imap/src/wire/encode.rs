@@ -140,6 +140,11 @@ impl Encoder {
         self.out.len()
     }
 
+    /// Whether a literal in it must be invited before it is sent.
+    pub fn waits(&self) -> bool {
+        self.ends.iter().any(|end| end.waits)
+    }
+
     /// What was encoded.
     pub fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
         let mut ends = self.ends.iter();

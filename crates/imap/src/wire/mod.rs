@@ -51,3 +51,7 @@ pub use response::{Code, Condition, Continue, Data, Id, Response, Status};
 pub use search::{Esearch, Search, SearchKey, SearchPartial, SearchReturn};
 pub use set::{SequenceRange, SequenceSet, UidSet};
 pub use status::{MailboxStatus, StatusItem, StatusItems};
+
+pub(crate) use cursor::Cursor;
+pub(crate) use parse_fetch::{FetchReader, FetchStep};
+pub(crate) use parse_response::{Begin, begin};
