@@ -4,6 +4,7 @@
 extern crate alloc;
 
 pub mod address;
+pub mod client;
 pub mod dialogue;
 mod envelope;
 mod outcome;
@@ -11,6 +12,7 @@ pub mod server;
 pub mod wire;
 
 pub use address::{AddressLiteral, Domain, ForwardPath, HelloName, Host, LocalPart, Mailbox, ReversePath};
+pub use client::Client;
 pub use envelope::{Envelope, Recipient};
 pub use outcome::{Accepted, Delivered, NotRefused, Refusal};
 pub use server::Server;

@@ -1,0 +1,131 @@
+//! How a client behaves, and how much it takes.
+
+use crate::address::HelloName;
+use crate::dialogue::Protocol;
+use crate::wire::BareNewlines;
+use core::time::Duration;
+use postrider_core::LinkLimits;
+
+/// When TLS begins.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Tls {
+    /// Never by itself; the application may call [`Client::start_tls`](super::Client::start_tls).
+    #[default]
+    Manual,
+    /// By STARTTLS if the server offers it and does not refuse. Whoever is on the path can prevent that, so this
+    /// protects against listeners only (RFC 7435). See [`Client::security`](super::Client::security) for what it is.
+    IfOffered,
+    /// By STARTTLS, or the session ends.
+    Required,
+    /// Before the first octet (RFC 8314).
+    Implicit,
+}
+
+/// How a client behaves. Shared by any number of sessions.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The client's own name, for EHLO.
+    pub name: HelloName,
+    /// Which protocol is spoken. Default SMTP.
+    pub protocol: Protocol,
+    /// When TLS begins. Default [`Tls::Manual`].
+    pub tls: Tls,
+    /// Whether HELO follows when EHLO is refused (RFC 5321, 3.2). Default true. Without extensions then.
+    pub helo: bool,
+    /// What becomes of messages with CR or LF alone. Default [`BareNewlines::Refuse`].
+    pub bare_newlines: BareNewlines,
+    /// How much the client takes.
+    pub limits: Limits,
+    pub(super) plaintext_auth: bool,
+}
+
+impl Config {
+    /// An SMTP client of this name, with every other field at its default.
+    pub fn new(name: HelloName) -> Self {
+        Self {
+            name,
+            protocol: Protocol::Smtp,
+            tls: Tls::Manual,
+            helo: true,
+            bare_newlines: BareNewlines::Refuse,
+            limits: Limits::default(),
+            plaintext_auth: false,
+        }
+    }
+
+    /// An LMTP client of this name.
+    pub fn lmtp(name: HelloName) -> Self {
+        Self { protocol: Protocol::Lmtp, helo: false, ..Self::new(name) }
+    }
+
+    /// Lets passwords be sent without TLS, for all on the path to read.
+    #[must_use]
+    pub fn dangerous_allow_plaintext_auth(mut self) -> Self {
+        self.plaintext_auth = true;
+        self
+    }
+}
+
+/// How much a client takes from a server. Times are those of RFC 5321, 4.5.3.2, as far as it has them.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Octets buffered in each direction.
+    pub link: LinkLimits,
+    /// Octets of a reply line, without CRLF. Default 2,048 (RFC minimum 510).
+    pub reply_line: usize,
+    /// Lines of a reply. Default 128.
+    pub reply_lines: usize,
+    /// Octets of a reply's text. Default 64 KiB.
+    pub reply_octets: usize,
+    /// Challenges in one login. Default 10.
+    pub auth_rounds: u32,
+    /// Octets of an AUTH command with its initial response, without CRLF; a longer one sends it later. Default 510
+    /// (RFC 4954, 4).
+    pub auth_line: usize,
+    /// The TLS handshake. Default 5 min.
+    pub handshake: Duration,
+    /// The greeting. Default 5 min.
+    pub greeting: Duration,
+    /// The replies to EHLO, HELO, LHLO, STARTTLS, AUTH and RSET. Default 5 min.
+    pub command: Duration,
+    /// The reply to MAIL. Default 5 min.
+    pub mail: Duration,
+    /// The reply to each RCPT. Default 5 min.
+    pub rcpt: Duration,
+    /// The invitation to send the message. Default 2 min.
+    pub data: Duration,
+    /// How long the server may take nothing of a message. Default 3 min.
+    pub block: Duration,
+    /// The reply to a message. Default 10 min.
+    pub message: Duration,
+    /// What `message` grows by with each MiB of it. Default 10 s.
+    pub message_per_mib: Duration,
+    /// The reply to QUIT. Default 30 s.
+    pub quit: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let minutes = |n: u64| Duration::from_secs(n * 60);
+        Self {
+            link: LinkLimits::default(),
+            reply_line: 2048,
+            reply_lines: 128,
+            reply_octets: 64 << 10,
+            auth_rounds: 10,
+            auth_line: 510,
+            handshake: minutes(5),
+            greeting: minutes(5),
+            command: minutes(5),
+            mail: minutes(5),
+            rcpt: minutes(5),
+            data: minutes(2),
+            block: minutes(3),
+            message: minutes(10),
+            message_per_mib: Duration::from_secs(10),
+            quit: Duration::from_secs(30),
+        }
+    }
+}
