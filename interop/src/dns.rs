@@ -20,7 +20,14 @@ impl Dns {
     /// # Panics
     /// When it does not start.
     pub fn start(records: &[String]) -> Self {
-        let place = Place::new("dns");
+        Self::start_in(Place::new("dns"), records)
+    }
+
+    /// As [`Dns::start`], in a place that others may know already.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_in(place: Place, records: &[String]) -> Self {
         let ip = place.ip();
         let mut config = format!(
             "server:\n  interface: {ip}@53\n  access-control: 127.0.0.0/8 allow\n  username: \"\"\n  chroot: \"\"\n  \

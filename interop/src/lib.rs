@@ -18,6 +18,7 @@ mod place;
 mod postfix;
 mod process;
 mod tls;
+pub mod wire;
 
 pub use dns::Dns;
 pub use dovecot::{Dovecot, PASSWORD};

@@ -29,10 +29,13 @@ pub struct Options {
     pub smarthost: Option<SocketAddr>,
     /// `--plaintext-auth`.
     pub plaintext_auth: bool,
+    /// Seconds before the second delivery attempt. With it, the server is started by `serve` and a configuration file,
+    /// since `localserve` has no such option; ports are then free ones of the same address.
+    pub retry_seconds: Option<u64>,
     /// Whether the server makes its own certificate instead of getting one of the authority's.
     pub own_certificate: bool,
-    /// Anything else.
-    pub more: Vec<String>,
+    /// `--listen`; without, an address of the server's own.
+    pub listen: Option<IpAddr>,
 }
 
 /// The ports of a `ready` line.
@@ -67,6 +70,7 @@ pub struct Postriderd {
     place: Place,
     ready: Ready,
     identity: Option<Identity>,
+    ip: IpAddr,
     /// A name in its certificate.
     name: String,
     users: Vec<(String, String)>,
@@ -84,7 +88,7 @@ impl Postriderd {
             let names: Vec<_> = options.domains.iter().map(String::as_str).collect();
             authority.issue(place.ip(), &names)
         });
-        let arguments = arguments(place.ip(), identity.as_ref(), options);
+        let arguments = arguments(&place, identity.as_ref(), options);
         Self::launch(place, identity, options, &arguments)
     }
 
@@ -97,7 +101,7 @@ impl Postriderd {
         let Self { mut process, place, identity, .. } = self;
         process.kill();
         drop(process);
-        let arguments = arguments(place.ip(), identity.as_ref(), options);
+        let arguments = arguments(&place, identity.as_ref(), options);
         Self::launch(place, identity, options, &arguments)
     }
 
@@ -119,12 +123,13 @@ impl Postriderd {
             None
         });
         let name = options.domains.first().map_or("localhost", String::as_str).to_owned();
-        Self { process, place, ready, identity, name, users: options.users.clone() }
+        let ip = options.listen.unwrap_or_else(|| place.ip());
+        Self { process, place, ready, identity, ip, name, users: options.users.clone() }
     }
 
     /// The address it listens on.
     pub fn ip(&self) -> IpAddr {
-        self.place.ip()
+        self.ip
     }
 
     /// What its ready line said.
@@ -164,7 +169,7 @@ impl Postriderd {
 
     /// The socket address of a service.
     pub fn at(&self, service: &str) -> SocketAddr {
-        self.place.at(self.ready.port(service))
+        SocketAddr::new(self.ip, self.ready.port(service))
     }
 
     fn endpoint(&self, service: &str, security: Security, user: Option<&str>) -> Endpoint {
@@ -203,8 +208,13 @@ pub fn postrider(arguments: &[&str], password: &str, input: &[u8]) -> Finished {
     run_with_input(&mut command, input, LIMIT)
 }
 
-fn arguments(ip: IpAddr, identity: Option<&Identity>, options: &Options) -> Vec<String> {
-    let mut arguments = vec!["localserve".to_owned(), format!("--listen={ip}")];
+fn arguments(place: &Place, identity: Option<&Identity>, options: &Options) -> Vec<String> {
+    if let Some(seconds) = options.retry_seconds {
+        let file = place.write_secret("postrider.toml", configuration(place, identity, options, seconds));
+        return vec!["serve".to_owned(), format!("--config={}", file.display())];
+    }
+    let listen = options.listen.unwrap_or_else(|| place.ip());
+    let mut arguments = vec!["localserve".to_owned(), format!("--listen={listen}")];
     arguments.extend(options.domains.iter().map(|domain| format!("--domain={domain}")));
     arguments.extend(options.users.iter().map(|(user, password)| format!("--user={user}:{password}")));
     arguments.extend(options.data.iter().map(|data| format!("--data={}", data.display())));
@@ -216,8 +226,33 @@ fn arguments(ip: IpAddr, identity: Option<&Identity>, options: &Options) -> Vec<
         arguments.push(format!("--cert={}", cert.display()));
         arguments.push(format!("--key={}", key.display()));
     }
-    arguments.extend(options.more.iter().cloned());
     arguments
+}
+
+fn configuration(place: &Place, identity: Option<&Identity>, options: &Options, retry_seconds: u64) -> String {
+    // A JSON string, or array of strings, is a TOML one.
+    let text = |value: &str| serde_json::Value::from(value).to_string();
+    let path = |value: &Path| text(value.to_str().expect("our own name"));
+    let data = options.data.clone().unwrap_or_else(|| place.path("data"));
+    let domains = serde_json::Value::from(options.domains.clone());
+    let mut file = format!("domains = {domains}\ndata = {}\n", path(&data));
+    if let Some(Identity { cert, key, .. }) = identity {
+        file += &format!("[tls]\ncert = {}\nkey = {}\n", path(cert), path(key));
+    }
+    file += &format!("[listen]\nplaintext_auth = {}\n", options.plaintext_auth);
+    for service in ["smtp", "submission", "submissions", "lmtp", "imap", "imaps", "pop3", "pop3s", "http"] {
+        file += &format!("{service} = \"{}\"\n", place.at(0));
+    }
+    file += &format!("[outgoing]\nretry_seconds = {retry_seconds}\n");
+    file += &options.dns.map(|dns| format!("dns = \"{dns}\"\n")).unwrap_or_default();
+    file += &options.mx_port.map(|port| format!("mx_port = {port}\n")).unwrap_or_default();
+    file += &options.smarthost.map(|host| format!("smarthost = \"{host}\"\n")).unwrap_or_default();
+    for (user, password) in &options.users {
+        let mut hash = postriderd_command(place.dir());
+        let hash = run_with_input(hash.arg("hash-password"), password.as_bytes(), READY).ok().text();
+        file += &format!("[[user]]\naddress = {}\npassword_hash = {}\n", text(user), text(hash.trim()));
+    }
+    file
 }
 
 /// A program of this workspace, built beside the test that asks.

@@ -68,8 +68,16 @@ impl Postfix {
     /// When it does not start.
     pub fn start(authority: &Authority, options: &PostfixOptions) -> Self {
         let place = Place::new("postfix");
+        let port = place.free_port();
+        Self::start_in(place, port, authority, options)
+    }
+
+    /// As [`Postfix::start`], in a place and taking mail on a port that others may know already.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_in(place: Place, smtp: u16, authority: &Authority, options: &PostfixOptions) -> Self {
         let identity = authority.issue(place.ip(), &[&options.hostname]);
-        let smtp = place.free_port();
         let smtps = loop {
             let port = place.free_port();
             if port != smtp {

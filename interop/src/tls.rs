@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{Place, run};
@@ -14,7 +15,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// A certificate authority of a test's own.
 #[derive(Debug)]
 pub struct Authority {
-    place: Place,
+    place: Arc<Place>,
 }
 
 /// A certificate with its key, both PEM files readable by every user.
@@ -26,6 +27,8 @@ pub struct Identity {
     pub key: PathBuf,
     /// The certificate of the authority that signed it.
     pub ca: PathBuf,
+    /// Where these files are, for as long as anybody needs them.
+    _place: Arc<Place>,
 }
 
 impl Authority {
@@ -42,7 +45,7 @@ impl Authority {
              [ext]\nbasicConstraints = critical,CA:TRUE\nkeyUsage = critical,keyCertSign,cRLSign\n\
              subjectKeyIdentifier = hash\n",
         );
-        let authority = Self { place };
+        let authority = Self { place: Arc::new(place) };
         authority.openssl(
             "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -config ca.cnf -keyout ca.key -out ca.pem",
         );
@@ -78,6 +81,7 @@ impl Authority {
             cert: self.place.path(format!("{ip}.pem")),
             key: self.place.path(format!("{ip}.key")),
             ca: self.certificate(),
+            _place: self.place.clone(),
         }
     }
 

@@ -1,22 +1,13 @@
 //! The peers alone: what the other tests rely on when they blame us.
 
-use std::time::Duration;
-
-use postrider_interop::clients::{self, Reading, Submit};
+use postrider_interop::clients::{self, Reading};
 use postrider_interop::messages::Message;
 use postrider_interop::{Authority, Dns, Dovecot, PASSWORD, Postfix, PostfixOptions, Security};
 
-const LIMIT: Duration = Duration::from_secs(60);
+use crate::{LIMIT, SUBMITTERS};
+
 const ALICE: &str = "alice@postfix.test";
 const BOB: &str = "bob@postfix.test";
-
-/// Every client that submits, with its name.
-const SUBMITTERS: [(&str, Submit); 4] = [
-    ("swaks", clients::swaks),
-    ("curl", clients::curl_submit),
-    ("msmtp", clients::msmtp),
-    ("smtplib", clients::smtplib),
-];
 
 #[test]
 fn every_submitter_reaches_a_maildir_of_postfix_unchanged() {
