@@ -25,7 +25,7 @@ impl State {
 
 /// The command has no place here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{verb} is not valid {}", place(*.state))]
+#[error("{verb} is not valid {}", place(*.verb, *.state))]
 pub struct OutOfOrder {
     /// The command.
     pub verb: Verb,
@@ -33,10 +33,10 @@ pub struct OutOfOrder {
     pub state: State,
 }
 
-fn place(state: State) -> &'static str {
+fn place(verb: Verb, state: State) -> &'static str {
     match state {
-        State::Authorization => "before the login, or wants USER first",
-        State::UserGiven => "before the login",
+        State::Authorization if verb == Verb::Pass => "before USER",
+        State::Authorization | State::UserGiven => "before the login",
         State::Transaction => "after the login",
         State::Update | State::Ended => "after QUIT",
     }

@@ -28,7 +28,7 @@
 //! ```
 //!
 //! `TALK=name` plays only the files whose path holds `name`; `UPDATE_TALKS=1` rewrites what the session says and
-//! reports to what it really said and reported, for a person to read over.
+//! reports to what it really said and reported, for a person to read over. Talks for both roles are not rewritten.
 
 mod escape;
 mod pair;

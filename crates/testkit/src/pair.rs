@@ -30,9 +30,11 @@ pub trait Applications<A: Session, B: Session> {
     fn on_a(&mut self, a: &mut A, event: A::Event, rng: &mut Rng);
     /// B reports or asks.
     fn on_b(&mut self, b: &mut B, event: B::Event, rng: &mut Rng);
-    /// Between two steps of the network: late answers, data that did not fit, a change of mind.
-    fn between(&mut self, a: &mut A, b: &mut B, rng: &mut Rng) {
+    /// Between two steps of the network: late answers, data that did not fit, a change of mind. True if it has left
+    /// undone what it could do at once: time does not pass then.
+    fn between(&mut self, a: &mut A, b: &mut B, rng: &mut Rng) -> bool {
         let _ = (a, b, rng);
+        false
     }
 }
 
@@ -215,10 +217,10 @@ impl<A: Session, B: Session> Pair<A, B> {
         let (polled_a, deadline_a) = poll(&mut self.a, self.now, |a, event| applications.on_a(a, event, &mut self.rng));
         let (polled_b, deadline_b) = poll(&mut self.b, self.now, |b, event| applications.on_b(b, event, &mut self.rng));
         let queued = (self.a.output().len(), self.b.output().len());
-        applications.between(&mut self.a, &mut self.b, &mut self.rng);
+        let undone = applications.between(&mut self.a, &mut self.b, &mut self.rng);
         let written = queued != (self.a.output().len(), self.b.output().len());
 
-        let mut moved = polled_a || polled_b || written;
+        let mut moved = polled_a || polled_b || written || undone;
         let tls_fails = self.faults.tls_fails;
         let order = if self.rng.one_in(2) { [Side::A, Side::B] } else { [Side::B, Side::A] };
         for side in order {
@@ -446,7 +448,9 @@ fn deliver<S: Session>(
             if let Shim::Scrambled { heard, .. } = shim {
                 scramble(&mut octets, heard);
             }
-            note(trace, now, format!("{who} reads {}", escape(&octets)));
+            let (shown, rest) = octets.split_at(octets.len().min(60));
+            let more = if rest.is_empty() { String::new() } else { format!(" and {} octets", rest.len()) };
+            note(trace, now, format!("{who} reads {}{more}", escape(shown)));
             let taken = session.receive(&octets);
             assert_eq!(taken, n, "{who} has a window of {room} and does not take it");
         }

@@ -138,7 +138,9 @@ pub fn play_directory<A: Adapter>(directory: impl AsRef<Path>) {
             continue;
         }
         let mut text = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{name} cannot be read: {e}"));
-        if update && Talk::parse(&text).is_ok_and(|talk| talk.is_for(A::ROLE)) {
+        // What both roles agree on is for a person to write.
+        let alone = |talk: Talk| talk.is_for(Role::Server) != talk.is_for(Role::Client) && talk.is_for(A::ROLE);
+        if update && Talk::parse(&text).is_ok_and(alone) {
             match rewrite::<A>(&text) {
                 Ok(new) if new == text => {}
                 Ok(new) => {
@@ -332,7 +334,7 @@ impl<'t, A: Adapter> Run<'t, A> {
                     return Ok(());
                 }
                 self.nothing_left()?;
-                let Some(at) = self.asked.iter().position(|(asked, _)| asked == text) else {
+                let Some(at) = self.asked.iter().position(|(asked, _)| asked.trim() == text) else {
                     return Err("this was not asked".to_owned());
                 };
                 if answer != "-" {
@@ -398,7 +400,10 @@ impl<'t, A: Adapter> Run<'t, A> {
             return Err(format!("the session did not take the last {} octets of its input", self.unfed.len()));
         }
         let open = |text: &String| {
-            self.talk.lines.iter().any(|line| matches!(&line.step, TalkStep::Question { text: t, .. } if t == text))
+            self.talk
+                .lines
+                .iter()
+                .any(|line| matches!(&line.step, TalkStep::Question { text: t, .. } if t == text.trim()))
         };
         match self.asked.iter().find(|(text, _)| !open(text)) {
             Some((text, _)) => Err(format!("`? {text}` was asked and is not written")),
@@ -611,7 +616,7 @@ impl<'t, A: Adapter> Run<'t, A> {
                 }
                 TalkStep::Question { of, text: asked, answer } if ours::<A>(*of) => {
                     self.write_down(index, &mut text).map_err(|why| complain(&self, why))?;
-                    let Some(at) = self.asked.iter().position(|(text, _)| text == asked) else { continue };
+                    let Some(at) = self.asked.iter().position(|(text, _)| text.trim() == asked) else { continue };
                     if answer != "-" {
                         let (_, question) = self.asked.remove(at);
                         self.answer(question, answer).map_err(|why| complain(&self, why))?;
@@ -640,9 +645,13 @@ impl<'t, A: Adapter> Run<'t, A> {
             self.seen.clear();
             self.out.clear();
             self.asked = asked;
-            let rest = &self.talk.lines[index..];
+            // Further down, or left open before.
             let mentioned = |asked: &String| {
-                rest.iter().any(|line| matches!(&line.step, TalkStep::Question { text, .. } if text == asked))
+                let lines = self.talk.lines.iter().enumerate();
+                lines.into_iter().any(|(at, line)| match &line.step {
+                    TalkStep::Question { text, answer, .. } => text == asked.trim() && (at >= index || answer == "-"),
+                    _ => false,
+                })
             };
             let Some(at) = self.asked.iter().position(|(asked, _)| !mentioned(asked)).filter(|_| !self.closed) else {
                 return Ok(());

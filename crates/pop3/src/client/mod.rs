@@ -608,9 +608,9 @@ impl Client {
                 self.link.end_line();
                 return;
             }
-            Some(Login::Exchange { mechanism, .. }) => {
-                let complete = mechanism.succeeded();
-                if complete.is_err() {
+            Some(Login::Exchange { mechanism, initial, .. }) => {
+                let complete = initial.is_none() && mechanism.succeeded().is_ok();
+                if !complete {
                     return self.unexpected("the server claims that the login succeeded before it was complete", line);
                 }
             }
@@ -657,30 +657,17 @@ impl Client {
             | Verb::Auth
             | Verb::Utf8 => {}
         }
+        if sent.verb == Verb::Stls {
+            if let Err(error) = self.link.begin_tls() {
+                return self.close(Closed::Protocol(error));
+            }
+            // Nothing that was said before TLS counts.
+            self.capabilities = None;
+            self.ask_capabilities();
+        }
         self.events.push_back(Event::Completed { of, result: Ok(text) });
-        match sent.verb {
-            Verb::Quit => self.close(Closed::ByUs),
-            Verb::Stls => match self.link.begin_tls() {
-                Ok(()) => {
-                    self.capabilities = None;
-                    self.phase = Phase::Asking;
-                    self.queue.push_front(Command { id: None, what: What::Line(Verb::Capa, None, None) });
-                }
-                Err(error) => self.close(Closed::Protocol(error)),
-            },
-            Verb::User
-            | Verb::Pass
-            | Verb::Stat
-            | Verb::List
-            | Verb::Uidl
-            | Verb::Retr
-            | Verb::Top
-            | Verb::Dele
-            | Verb::Noop
-            | Verb::Rset
-            | Verb::Capa
-            | Verb::Auth
-            | Verb::Utf8 => {}
+        if sent.verb == Verb::Quit {
+            self.close(Closed::ByUs);
         }
     }
 

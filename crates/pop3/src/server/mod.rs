@@ -786,7 +786,8 @@ impl Server {
     fn is_overdue(&mut self, now: Instant) -> bool {
         let queued = self.link.queued();
         let turn = self.turn();
-        if turn != self.turn || core::mem::take(&mut self.progress) || queued < self.queued {
+        let progress = core::mem::take(&mut self.progress) || queued < self.queued;
+        if turn != self.turn || progress {
             self.turn = turn;
             self.patience.arm(match turn {
                 Turn::Clients => self.config.limits.idle,

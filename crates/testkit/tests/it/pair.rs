@@ -39,10 +39,11 @@ impl Applications<Echo, Echo> for Both {
     fn on_b(&mut self, b: &mut Echo, event: Event, _: &mut Rng) {
         self.late = self.on(b, event);
     }
-    fn between(&mut self, _: &mut Echo, b: &mut Echo, rng: &mut Rng) {
+    fn between(&mut self, _: &mut Echo, b: &mut Echo, rng: &mut Rng) -> bool {
         if self.late.is_some() && rng.one_in(3) {
             let _ = b.agree(self.late.take().expect("it was just seen"), true);
         }
+        self.late.is_some()
     }
 }
 
