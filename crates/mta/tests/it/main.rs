@@ -3,6 +3,7 @@
 mod classify;
 mod delivery;
 mod dns;
+mod dsn;
 mod mx;
 mod resolver_over_sockets;
 mod retry;
