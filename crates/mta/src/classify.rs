@@ -4,6 +4,7 @@ use alloc::string::String;
 use core::fmt;
 use core::time::Duration;
 
+use postrider_smtp::client::RefusedAt;
 use postrider_smtp::wire::{Reply, ReplyClass};
 
 use crate::Reason;
@@ -41,6 +42,17 @@ impl fmt::Display for Stage {
             Self::Data => "DATA",
             Self::Message => "the message",
         })
+    }
+}
+
+impl From<RefusedAt> for Stage {
+    fn from(at: RefusedAt) -> Self {
+        match at {
+            RefusedAt::Mail => Self::Mail,
+            RefusedAt::Rcpt => Self::Rcpt,
+            RefusedAt::Data => Self::Data,
+            RefusedAt::Message => Self::Message,
+        }
     }
 }
 

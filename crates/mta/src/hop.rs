@@ -1,10 +1,11 @@
 //! A host to connect to, and what became of it.
 
-use alloc::vec::Vec;
+use alloc::string::ToString;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 
-use postrider_core::Text;
+use postrider_core::{Closed, Text};
+use postrider_smtp::client::SendError;
 use postrider_smtp::wire::{EnhancedCode, Reply};
 
 use crate::classify::Stage;
@@ -74,24 +75,6 @@ pub struct Relay {
     pub implicit_tls: bool,
 }
 
-/// What became of one recipient in one transaction.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Outcome {
-    /// The server took responsibility; the reply to the message (for LMTP, for this recipient).
-    Accepted(Reply),
-    /// The server refused, and where: a refused MAIL, DATA or message counts for every recipient it concerns.
-    Refused {
-        /// What the reply answers.
-        stage: Stage,
-        /// The reply.
-        reply: Reply,
-    },
-    /// The connection was lost, or went silent, after all of the message was sent and before its reply.
-    Unknown,
-    /// Nothing was said about it: the connection was lost before, or the transaction was abandoned.
-    Untried,
-}
-
 /// Why there was no transaction at all.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -119,10 +102,46 @@ pub enum HopFailure {
     /// The message needs an extension that the host does not have.
     #[error("the message needs {0}, which the host does not offer")]
     Unsupported(Need),
+    /// The host takes fewer recipients at once (RFC 9422). They go in smaller groups.
+    #[error("the host takes no more than {limit} recipients at once")]
+    TooManyRecipients {
+        /// How many it takes.
+        limit: u32,
+    },
     /// The application has no connection to spare now.
     #[error("no connection could be made now")]
     Busy,
 }
+
+/// What [`Client::send`](postrider_smtp::Client::send) refuses.
+impl From<SendError> for HopFailure {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::TooLarge { .. } => Self::Unsupported(Need::Size),
+            SendError::TooManyRecipients { limit } => Self::TooManyRecipients { limit },
+            SendError::NeedsEightBitMime | SendError::NeedsBinaryMime => Self::Unsupported(Need::EightBit),
+            SendError::NeedsSmtpUtf8 => Self::Unsupported(Need::SmtpUtf8),
+            SendError::NeedsRequireTls => Self::Unsupported(Need::RequireTls),
+            // The session cannot be used: another one may.
+            other => Self::Lost(Text::lossy(&other.to_string(), SHOWN)),
+        }
+    }
+}
+
+/// A session that ended before there was a transaction.
+impl From<Closed> for HopFailure {
+    fn from(closed: Closed) -> Self {
+        let text = Text::lossy(&closed.to_string(), SHOWN);
+        match closed {
+            Closed::Tls(_) => Self::Tls(text),
+            Closed::Protocol(_) => Self::Protocol(text),
+            _ => Self::Lost(text),
+        }
+    }
+}
+
+/// How many bytes of another part's error are kept.
+const SHOWN: usize = 256;
 
 /// What a message may need of a server.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -162,97 +181,5 @@ impl fmt::Display for Need {
             Self::RequireTls => "REQUIRETLS",
             Self::Size => "a larger SIZE",
         })
-    }
-}
-
-/// Collects what a server says in one transaction into one [`Outcome`] for each recipient.
-///
-/// Feed it as the replies come; then [`Tally::outcomes`] answers the attempt.
-#[derive(Clone, Debug)]
-pub struct Tally {
-    outcomes: Vec<Outcome>,
-    accepted: Vec<bool>,
-    sent: bool,
-}
-
-impl Tally {
-    /// For a transaction with this many recipients.
-    pub fn new(recipients: usize) -> Self {
-        Self {
-            outcomes: alloc::vec![Outcome::Untried; recipients],
-            accepted: alloc::vec![false; recipients],
-            sent: false,
-        }
-    }
-
-    /// The reply to MAIL, if it was not a success.
-    pub fn mail_refused(&mut self, reply: &Reply) {
-        self.refuse_all(Stage::Mail, reply);
-    }
-
-    /// The reply to the `index`th RCPT. Indices beyond the recipients are ignored.
-    pub fn recipient(&mut self, index: usize, reply: &Reply) {
-        if let (Some(outcome), Some(accepted)) = (self.outcomes.get_mut(index), self.accepted.get_mut(index)) {
-            if reply.is_done() {
-                *accepted = true;
-            } else {
-                *outcome = Outcome::Refused { stage: Stage::Rcpt, reply: reply.clone() };
-            }
-        }
-    }
-
-    /// The reply to DATA, if it was not 354.
-    pub fn data_refused(&mut self, reply: &Reply) {
-        self.refuse_all(Stage::Data, reply);
-    }
-
-    /// All of the message was handed to the transport: from now on a lost connection leaves the outcome unknown.
-    pub fn message_sent(&mut self) {
-        self.sent = true;
-        for (outcome, accepted) in self.outcomes.iter_mut().zip(&self.accepted) {
-            if *accepted && *outcome == Outcome::Untried {
-                *outcome = Outcome::Unknown;
-            }
-        }
-    }
-
-    /// The replies to the message: one, or for LMTP one for each accepted recipient in order.
-    pub fn finished(&mut self, replies: &[Reply]) {
-        let mut replies = replies.iter();
-        let Some(mut reply) = replies.next() else { return };
-        for (outcome, accepted) in self.outcomes.iter_mut().zip(&self.accepted) {
-            if !accepted || matches!(outcome, Outcome::Refused { .. }) {
-                continue;
-            }
-            *outcome = if reply.is_done() {
-                Outcome::Accepted(reply.clone())
-            } else {
-                Outcome::Refused { stage: Stage::Message, reply: reply.clone() }
-            };
-            reply = replies.next().unwrap_or(reply);
-        }
-    }
-
-    /// Whether any recipient was accepted by its RCPT.
-    pub fn any_accepted(&self) -> bool {
-        self.accepted.contains(&true)
-    }
-
-    /// Whether the whole message was sent.
-    pub fn is_sent(&self) -> bool {
-        self.sent
-    }
-
-    /// One outcome for each recipient: the answer to the attempt.
-    pub fn outcomes(self) -> Vec<Outcome> {
-        self.outcomes
-    }
-
-    fn refuse_all(&mut self, stage: Stage, reply: &Reply) {
-        for outcome in &mut self.outcomes {
-            if *outcome == Outcome::Untried {
-                *outcome = Outcome::Refused { stage, reply: reply.clone() };
-            }
-        }
     }
 }

@@ -73,9 +73,10 @@ pub mod tokio;
 
 pub use delivery::{Delivery, DeliveryConfig, Diagnosis, Disposition, Said, Snapshot};
 pub use dice::{Dice, Seed};
-pub use hop::{Hop, HopFailure, Need, Outcome, Relay, Tally, TlsRequirement};
+pub use hop::{Hop, HopFailure, Need, Relay, TlsRequirement};
 pub use mx::{Destination, Exchange, MxLookup, Route, Routing, Unroutable};
 pub use name::{Name, NameError};
+pub use postrider_smtp::client::{NotSent, Outcome, RefusedAt};
 pub use reason::Reason;
 pub use retry::RetrySchedule;
 pub use split::{Batch, NoDestination, Split, split};

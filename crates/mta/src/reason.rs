@@ -74,6 +74,8 @@ pub enum Reason {
     OutcomeUnknownTwice,
     /// The message needs an extension that the server does not have.
     ExtensionMissing,
+    /// The message's octets may not be sent.
+    MessageUnfit,
     /// The message is older than the schedule allows.
     Expired,
     /// It will be tried again.
@@ -116,6 +118,7 @@ impl Reason {
             Self::OutcomeUnknown => "the connection was lost after the message was sent: it may have arrived",
             Self::OutcomeUnknownTwice => "the outcome was unknown twice; a third copy is not sent",
             Self::ExtensionMissing => "the message needs an extension that the server lacks",
+            Self::MessageUnfit => "the message holds what no server should be sent",
             Self::Expired => "the message could not be delivered in the time allowed",
             Self::RetryLater => "what failed for now is tried again",
         }
@@ -148,6 +151,7 @@ impl Reason {
             Self::NoHostAnswered | Self::Expired | Self::RetryLater => "RFC 5321, 4.5.4.1",
             Self::OutcomeUnknown | Self::OutcomeUnknownTwice => "RFC 1047, 3",
             Self::ExtensionMissing => "RFC 6531, 3.2",
+            Self::MessageUnfit => "RFC 5321, 2.3.8",
             Self::ConfiguredRelay | Self::AddressUnusable | Self::LookupFailed | Self::RelayNotFound => return None,
         })
     }

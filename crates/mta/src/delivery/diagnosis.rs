@@ -6,7 +6,7 @@ use core::fmt;
 use core::time::Duration;
 
 use postrider_core::{Instant, Text};
-use postrider_smtp::wire::{EnhancedCode, Reply, ReplyCode};
+use postrider_smtp::wire::{BadBody, EnhancedCode, Reply, ReplyCode};
 
 use crate::{Destination, HopFailure, Need, Reason, Unroutable};
 
@@ -120,6 +120,7 @@ impl Diagnosis {
             HopFailure::Lost(_) => EnhancedCode::literal(4, 4, 2),
             HopFailure::Tls(_) => EnhancedCode::literal(4, 7, 5),
             HopFailure::Protocol(_) => EnhancedCode::literal(4, 5, 0),
+            HopFailure::TooManyRecipients { .. } => EnhancedCode::literal(4, 5, 3),
             HopFailure::Unsupported(need) => need.status(),
             HopFailure::Refused { reply, .. } => {
                 return Self::reply(reply, Reason::NoHostAnswered, None, &remote);
@@ -133,6 +134,12 @@ impl Diagnosis {
         let detail = Text::lossy(&HopFailure::Unsupported(need).to_string(), Said::LONGEST);
         let diagnosis = Self::new(need.status(), Reason::ExtensionMissing);
         Self { remote: Some(remote), detail: Some(detail), ..diagnosis }
+    }
+
+    pub(super) fn unfit(why: &BadBody, remote: &Destination) -> Self {
+        let detail = Text::lossy(&why.to_string(), Said::LONGEST);
+        let diagnosis = Self::new(EnhancedCode::literal(5, 6, 0), Reason::MessageUnfit);
+        Self { remote: Some(remote.clone()), detail: Some(detail), ..diagnosis }
     }
 
     pub(super) fn unknown(reason: Reason, remote: &Destination) -> Self {

@@ -18,11 +18,11 @@ use core::time::Duration;
 
 use postrider_core::{Instant, Machine, Pending, Question, Questions, SessionId, Stale, Step, Text, Timer};
 
-use crate::classify::{Hint, Stage, Verdict, classify};
+use crate::classify::{Hint, Verdict, classify};
 use crate::dns::{Answer, DnsFailure, RecordType};
 use crate::{
-    Destination, Dice, Hop, HopFailure, MxLookup, Name, Outcome, Reason, Relay, RetrySchedule, Route, Routing, Seed,
-    TlsRequirement, Unroutable,
+    Destination, Dice, Hop, HopFailure, MxLookup, Name, NotSent, Outcome, Reason, Relay, RetrySchedule, Route, Routing,
+    Seed, TlsRequirement, Unroutable,
 };
 
 /// The questions of a delivery.
@@ -128,8 +128,8 @@ pub enum Event {
     },
     /// Try this host now.
     Attempt {
-        /// Answer with [`Delivery::answer`]: the outcomes, or why there was no transaction. [`crate::Tally`] collects
-        /// them.
+        /// Answer with [`Delivery::answer`]: the outcomes of the transaction, as the SMTP client's `Finished` has
+        /// them, or why there was none.
         answer: Pending<ask::Attempt>,
         /// The host.
         hop: Hop,
@@ -228,6 +228,8 @@ struct Trying {
     /// The hop's requirement, or less after a handshake that failed.
     tls: TlsRequirement,
     reason: Reason,
+    /// Recipients in one transaction, as far as this host has said.
+    limit: usize,
     open: Option<(u64, Vec<usize>)>,
 }
 
@@ -271,7 +273,7 @@ impl Delivery {
 
     /// Answers a question.
     ///
-    /// Outcomes that are missing count as [`Outcome::Untried`]; more of them than recipients are ignored.
+    /// Outcomes that are missing count as [`NotSent::Ended`]; more of them than recipients are ignored.
     ///
     /// # Errors
     /// [`Stale`] if the answer came too late, or another delivery asked.
@@ -464,7 +466,15 @@ impl Delivery {
             Ok(route) => {
                 let tls = self.config.relay.as_ref().map_or(self.config.tls, |relay| relay.tls);
                 let reason = route.by;
-                self.phase = Phase::Trying(Trying { route, exchange: 0, address: 0, tls, reason, open: None });
+                self.phase = Phase::Trying(Trying {
+                    route,
+                    exchange: 0,
+                    address: 0,
+                    tls,
+                    reason,
+                    limit: usize::MAX,
+                    open: None,
+                });
             }
             Err(why) => {
                 let diagnosis = Arc::new(Diagnosis::unroutable(why));
@@ -485,10 +495,13 @@ impl Delivery {
 
     /// The next attempt, if recipients are left for it.
     fn attempt(&mut self) -> Option<Event> {
-        let limit = self.config.recipients.max(1);
+        let Phase::Trying(Trying { limit, .. }) = &self.phase else {
+            unreachable!("attempts are only made while trying");
+        };
+        let limit = self.config.recipients.max(1).min(*limit);
         let group: Vec<usize> = self.open().take(limit).collect();
         let Phase::Trying(trying) = &mut self.phase else {
-            unreachable!("attempts are only made while trying");
+            unreachable!("it was a moment ago");
         };
         if group.is_empty() {
             self.phase = Phase::RoundOver;
@@ -525,13 +538,9 @@ impl Delivery {
         self.timer.disarm();
         let onward = match answer {
             Ok(outcomes) => self.outcomes(&group, outcomes, &remote),
-            // From MAIL on a refusal is about the message, not the hop.
-            Err(HopFailure::Refused {
-                stage: stage @ (Stage::Mail | Stage::Rcpt | Stage::Data | Stage::Message),
-                reply,
-            }) => {
-                let refused = Outcome::Refused { stage, reply };
-                self.outcomes(&group, alloc::vec![refused; group.len()], &remote)
+            Err(HopFailure::TooManyRecipients { limit }) if (1..group.len()).contains(&(limit as usize)) => {
+                trying.limit = limit as usize;
+                Onward::SameHop(Reason::NextGroup)
             }
             Err(HopFailure::Unsupported(need)) => {
                 let why = Arc::new(Diagnosis::unsupported(need, remote));
@@ -559,7 +568,7 @@ impl Delivery {
         let mut onward = Onward::SameHop(Reason::NextGroup);
         let mut over_limit = Vec::new();
         let mut progress = false;
-        let outcomes = outcomes.into_iter().chain(core::iter::repeat(Outcome::Untried));
+        let outcomes = outcomes.into_iter().chain(core::iter::repeat(Outcome::NotSent(NotSent::Ended)));
         // Most recipients of a transaction share one reply; so do their diagnoses.
         let mut shared: Option<Arc<Diagnosis>> = None;
         let mut share = |diagnosis: Diagnosis| match &shared {
@@ -568,13 +577,13 @@ impl Delivery {
         };
         for (&index, outcome) in group.iter().zip(outcomes) {
             match outcome {
-                Outcome::Accepted(reply) => {
+                Outcome::Delivered(reply) => {
                     let why = share(Diagnosis::reply(&reply, Reason::Accepted, None, remote));
                     self.settle(index, Disposition::Delivered(why));
                     progress = true;
                 }
-                Outcome::Refused { stage, reply } => {
-                    let class = classify(stage, &reply);
+                Outcome::Refused { at, reply } => {
+                    let class = classify(at.into(), &reply);
                     let wait = match class.hint {
                         Hint::Greylisted { wait } => wait,
                         Hint::None | Hint::TooManyRecipients => None,
@@ -608,7 +617,13 @@ impl Delivery {
                         self.defer(index, &why);
                     }
                 }
-                Outcome::Untried => {
+                Outcome::NotSent(NotSent::BadBody(why)) => {
+                    // No server is offered a message that may smuggle (RFC 5321, 2.3.8).
+                    let why = share(Diagnosis::unfit(&why, remote));
+                    self.settle(index, Disposition::Failed(why));
+                    progress = true;
+                }
+                Outcome::NotSent(NotSent::Ended | NotSent::Abandoned) => {
                     let lost = HopFailure::Lost(Text::literal("before the transaction was over"));
                     let why = share(Diagnosis::hop(&lost, remote.clone()));
                     self.recipients[index].last = Some(why);
@@ -640,6 +655,7 @@ impl Delivery {
             Onward::NextHop => {
                 let relay = self.config.relay.as_ref().filter(|_| trying.route.by == Reason::ConfiguredRelay);
                 trying.tls = relay.map_or(self.config.tls, |relay| relay.tls);
+                trying.limit = usize::MAX;
                 trying.address += 1;
                 trying.reason = Reason::NextAddress;
                 if trying.address == trying.route.exchanges[trying.exchange].addresses.len() {

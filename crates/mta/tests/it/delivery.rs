@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use postrider_core::{Instant, Machine, Step, Text};
+use postrider_core::{Closed, Instant, Machine, Step, Text};
 use postrider_mta::classify::Stage;
 use postrider_mta::delivery::{BadSnapshot, Event, Next};
 use postrider_mta::{
-    Delivery, DeliveryConfig, Destination, Disposition, HopFailure, Name, Need, Outcome, Reason, Relay, Routing,
-    Snapshot, Tally, TlsRequirement,
+    Delivery, DeliveryConfig, Destination, Disposition, HopFailure, Name, Need, NotSent, Outcome, Reason, RefusedAt,
+    Relay, Routing, Snapshot, TlsRequirement,
 };
 use postrider_smtp::ForwardPath;
-use postrider_smtp::wire::Reply;
+use postrider_smtp::client::SendError;
+use postrider_smtp::wire::{BadBody, Reply};
 
 use crate::mx::Zone;
 
@@ -22,12 +23,12 @@ pub(crate) fn reply(text: &str) -> Reply {
     Reply::parse(text.as_bytes()).unwrap()
 }
 
-fn refused(stage: Stage, text: &str) -> Outcome {
-    Outcome::Refused { stage, reply: reply(text) }
+fn refused(at: RefusedAt, text: &str) -> Outcome {
+    Outcome::Refused { at, reply: reply(text) }
 }
 
 fn accepted() -> Outcome {
-    Outcome::Accepted(reply("250 2.0.0 queued"))
+    Outcome::Delivered(reply("250 2.0.0 queued"))
 }
 
 const ZONE: &str = "d.example MX 10 a.example\n d.example MX 20 b.example\n \
@@ -116,7 +117,7 @@ fn all_recipients_go_to_the_best_host() {
 fn each_recipient_has_its_own_fate() {
     let mut lab = Lab::new(3);
     let deadline = lab.run(&mut |_, _| {
-        Ok(vec![accepted(), refused(Stage::Rcpt, "550 5.1.1 nobody"), refused(Stage::Rcpt, "450 4.2.1 busy")])
+        Ok(vec![accepted(), refused(RefusedAt::Rcpt, "550 5.1.1 nobody"), refused(RefusedAt::Rcpt, "450 4.2.1 busy")])
     });
     assert_eq!(lab.log, ["2001:db8::1 [0, 1, 2] BestExchange", "deferred [2]"]);
     assert_eq!(lab.status(1), "failed 5.1.1");
@@ -154,20 +155,15 @@ fn hosts_that_fail_are_passed_over_in_order() {
 #[test]
 fn a_worse_host_is_not_tried_after_a_final_word() {
     for (stage, text) in [
-        (Stage::Mail, "550 5.7.1 not you"),
-        (Stage::Rcpt, "550 5.1.1 nobody"),
-        (Stage::Data, "554 5.6.0 no"),
-        (Stage::Message, "554 5.7.1 spam"),
+        (RefusedAt::Mail, "550 5.7.1 not you"),
+        (RefusedAt::Rcpt, "550 5.1.1 nobody"),
+        (RefusedAt::Data, "554 5.6.0 no"),
+        (RefusedAt::Message, "554 5.7.1 spam"),
     ] {
         let mut lab = Lab::new(1);
         assert_eq!(lab.run(&mut |_, _| Ok(vec![refused(stage, text)])), None);
         assert_eq!(lab.log, ["2001:db8::1 [0] BestExchange", "finished"], "{text}");
     }
-    // The same said before there was a transaction counts the same.
-    let mut lab = Lab::new(2);
-    let refusal = HopFailure::Refused { stage: Stage::Mail, reply: reply("550 5.7.1 not you") };
-    assert_eq!(lab.run(&mut |_, _| Err(refusal.clone())), None);
-    assert_eq!(lab.status(1), "failed 5.7.1");
 }
 
 #[test]
@@ -178,8 +174,8 @@ fn a_host_in_trouble_is_passed_over_but_a_busy_mailbox_waits() {
             return Ok(vec![accepted(); recipients.len()]);
         }
         let each = |index: &usize| match index {
-            0 => refused(Stage::Rcpt, "452 4.3.1 no disk"),
-            _ => refused(Stage::Rcpt, "450 4.2.1 busy"),
+            0 => refused(RefusedAt::Rcpt, "452 4.3.1 no disk"),
+            _ => refused(RefusedAt::Rcpt, "450 4.2.1 busy"),
         };
         Ok(recipients.iter().map(each).collect())
     });
@@ -228,13 +224,13 @@ fn too_many_recipients_follow_in_another_transaction() {
     let mut lab = Lab::new(5);
     // A server that takes two at once.
     lab.run(&mut |_, recipients| {
-        let each = |n| if n < 2 { accepted() } else { refused(Stage::Rcpt, "452 4.5.3 too many") };
+        let each = |n| if n < 2 { accepted() } else { refused(RefusedAt::Rcpt, "452 4.5.3 too many") };
         Ok((0..recipients.len()).map(each).collect())
     });
     assert_eq!(lab.log.len(), 4, "{:?}", lab.log);
     // One that takes none at all gets no endless loop.
     let mut lab = Lab::new(5);
-    lab.run(&mut |_, recipients| Ok(vec![refused(Stage::Rcpt, "452 too many"); recipients.len()]));
+    lab.run(&mut |_, recipients| Ok(vec![refused(RefusedAt::Rcpt, "452 too many"); recipients.len()]));
     assert_eq!(lab.log, ["2001:db8::1 [0, 1, 2, 3, 4] BestExchange", "deferred [0, 1, 2, 3, 4]"]);
 }
 
@@ -300,7 +296,7 @@ fn a_relay_takes_the_place_of_the_dns() {
 #[test]
 fn greylisting_is_met_when_it_ends() {
     let mut lab = Lab::new(1);
-    let deadline = lab.run(&mut |_, _| Ok(vec![refused(Stage::Rcpt, "451 4.7.1 Greylisted for 300 seconds")]));
+    let deadline = lab.run(&mut |_, _| Ok(vec![refused(RefusedAt::Rcpt, "451 4.7.1 Greylisted for 300 seconds")]));
     assert_eq!(NOON.until(deadline.unwrap()), Duration::from_secs(301));
 }
 
@@ -406,8 +402,8 @@ fn hurry_begins_the_next_round_now() {
 fn snapshots_survive_json_and_go_on_where_they_were() {
     let mut lab = Lab::new(3);
     let deadline = lab.run(&mut |_, _| {
-        let busy = refused(Stage::Rcpt, "450-4.2.1 \x1b[31m\x00busy\r\n450 4.2.1 come\tagain");
-        Ok(vec![accepted(), refused(Stage::Rcpt, "550 5.1.1 nobody"), busy])
+        let busy = refused(RefusedAt::Rcpt, "450-4.2.1 \x1b[31m\x00busy\r\n450 4.2.1 come\tagain");
+        Ok(vec![accepted(), refused(RefusedAt::Rcpt, "550 5.1.1 nobody"), busy])
     });
     let snapshot = lab.delivery.snapshot();
     let text = serde_json::to_string(&snapshot).unwrap();
@@ -483,27 +479,35 @@ fn answers_go_to_the_delivery_that_asked() {
 }
 
 #[test]
-fn a_tally_knows_what_each_recipient_was_told() {
-    let mut tally = Tally::new(4);
-    for (index, text) in ["250 ok", "550 5.1.1 nobody", "250 ok"].iter().enumerate() {
-        tally.recipient(index, &reply(text));
-    }
-    assert!(tally.any_accepted());
-    let before = tally.clone().outcomes();
-    assert_eq!(before[0], Outcome::Untried);
-    tally.message_sent();
-    assert_eq!(tally.clone().outcomes()[0], Outcome::Unknown);
-    let mut lmtp = tally.clone();
-    tally.finished(&[reply("250 queued")]);
-    let nobody = refused(Stage::Rcpt, "550 5.1.1 nobody");
-    let queued = Outcome::Accepted(reply("250 queued"));
-    assert_eq!(tally.outcomes(), [queued.clone(), nobody.clone(), queued.clone(), Outcome::Untried]);
-    lmtp.finished(&[reply("250 queued"), reply("452 4.2.2 full")]);
-    let full = refused(Stage::Message, "452 4.2.2 full");
-    assert_eq!(lmtp.outcomes(), [queued, nobody, full, Outcome::Untried]);
-    let mut refused_all = Tally::new(2);
-    refused_all.mail_refused(&reply("451 4.3.0 later"));
-    assert_eq!(refused_all.outcomes(), vec![refused(Stage::Mail, "451 4.3.0 later"); 2]);
+fn a_host_that_takes_fewer_recipients_gets_smaller_groups() {
+    let mut lab = Lab::new(5);
+    lab.run(&mut |_, recipients| match recipients.len() {
+        0..=2 => Ok(vec![accepted(); recipients.len()]),
+        _ => Err(HopFailure::TooManyRecipients { limit: 2 }),
+    });
+    assert_eq!(lab.log.len(), 5, "{:?}", lab.log);
+    assert_eq!(lab.settled.len(), 5);
+    // One that takes none is passed over.
+    let mut lab = Lab::new(1);
+    lab.run(&mut |_, _| Err(HopFailure::TooManyRecipients { limit: 0 }));
+    assert_eq!(lab.log.len(), 4, "{:?}", lab.log);
+}
+
+#[test]
+fn a_message_that_may_not_be_sent_fails_everywhere() {
+    let mut lab = Lab::new(1);
+    let why = NotSent::BadBody(BadBody::BareNewline);
+    assert_eq!(lab.run(&mut |_, _| Ok(vec![Outcome::NotSent(why)])), None);
+    assert_eq!(lab.status(0), "failed 5.6.0");
+}
+
+#[test]
+fn what_the_client_reports_becomes_a_failure_of_the_hop() {
+    assert_eq!(HopFailure::from(SendError::NeedsSmtpUtf8), HopFailure::Unsupported(Need::SmtpUtf8));
+    assert_eq!(HopFailure::from(SendError::TooLarge { limit: 1 }), HopFailure::Unsupported(Need::Size));
+    let closed = |closed: Closed| HopFailure::from(closed);
+    assert!(matches!(closed(Closed::TimedOut), HopFailure::Lost(_)));
+    assert!(matches!(closed(Closed::Tls("bad certificate".into())), HopFailure::Tls(_)));
 }
 
 #[test]

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use postrider_core::{Instant, Machine, Step, Text};
 use postrider_mta::classify::Stage;
 use postrider_mta::delivery::Event;
-use postrider_mta::{Delivery, DeliveryConfig, Destination, Dice, Disposition, HopFailure, Name, Outcome};
+use postrider_mta::{
+    Delivery, DeliveryConfig, Destination, Dice, Disposition, HopFailure, Name, NotSent, Outcome, RefusedAt,
+};
 
 use crate::delivery::{NOON, reply};
 use crate::mx::Zone;
@@ -100,23 +102,23 @@ fn attempt(
     let mut outcomes = Vec::new();
     for recipient in recipients {
         let (copies, _) = fates.get_mut(recipient).unwrap();
-        let refused = |stage, text| Outcome::Refused { stage, reply: reply(text) };
+        let refused = |at, text| Outcome::Refused { at, reply: reply(text) };
         outcomes.push(if world.below(100) >= trouble {
             *copies += 1;
-            Outcome::Accepted(reply("250 ok"))
+            Outcome::Delivered(reply("250 ok"))
         } else {
             match world.below(7) {
-                0 => refused(Stage::Rcpt, "550 5.1.1 nobody"),
-                1 => refused(Stage::Rcpt, "451 4.7.1 greylisted for 300 seconds"),
-                2 => refused(Stage::Rcpt, "452 too many"),
-                3 => refused(Stage::Message, "451 4.3.0 later"),
+                0 => refused(RefusedAt::Rcpt, "550 5.1.1 nobody"),
+                1 => refused(RefusedAt::Rcpt, "451 4.7.1 greylisted for 300 seconds"),
+                2 => refused(RefusedAt::Rcpt, "452 too many"),
+                3 => refused(RefusedAt::Message, "451 4.3.0 later"),
                 4 => {
                     // It may have arrived.
                     *copies += world.below(2) as u32;
                     Outcome::Unknown
                 }
-                5 => Outcome::Untried,
-                _ => refused(Stage::Rcpt, "450 4.2.1 busy"),
+                5 => Outcome::NotSent(NotSent::Ended),
+                _ => refused(RefusedAt::Rcpt, "450 4.2.1 busy"),
             }
         });
     }
