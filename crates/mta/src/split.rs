@@ -46,8 +46,16 @@ impl Destination {
     /// # Errors
     /// [`NoDestination`] if it cannot be looked up. U-labels must be turned into A-labels before.
     pub fn of(recipient: &ForwardPath) -> Result<Self, NoDestination> {
-        let Some(mailbox) = recipient.mailbox() else { return Err(NoDestination::OwnPostmaster) };
-        match mailbox.host() {
+        let mailbox = recipient.mailbox().ok_or(NoDestination::OwnPostmaster)?;
+        Self::of_host(&mailbox.host())
+    }
+
+    /// Where a host is: a domain in the DNS, a literal by itself.
+    ///
+    /// # Errors
+    /// As [`Destination::of`].
+    pub fn of_host(host: &Host) -> Result<Self, NoDestination> {
+        match host {
             Host::Domain(domain) => Name::new(domain.as_str()).map(Self::Domain).map_err(NoDestination::NotInDns),
             Host::Literal(literal) => literal.ip().map(Self::Address).ok_or(NoDestination::UnknownLiteral),
         }
