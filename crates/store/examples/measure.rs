@@ -1,8 +1,12 @@
 //! Measures the embedded engine: `cargo run --release -p postrider-store --example measure -- DIR`.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use postrider_store::embedded::{Disk, ReadFile, SystemDisk, WriteFile};
 use postrider_store::{
     AccountId, Append, Body, BodyWrite, Engine, Flags, How, MailboxId, NewAccount, Op, Options, Result, Store,
     StoreFlags, UidSet, UnixMillis,
@@ -13,7 +17,9 @@ const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<()> {
     let dir = std::env::args_os().nth(1).map_or_else(|| std::env::temp_dir().join("postrider-measure"), PathBuf::from);
-    let store = Store::open(&dir, Options::default())?;
+    let mut options = Options::default();
+    options.disk = Arc::new(CountingDisk);
+    let store = Store::open(&dir, options)?;
     let mut accounts = Vec::new();
     for n in 0..9 {
         let name = format!("user {n} {:?}", std::time::SystemTime::now());
@@ -23,7 +29,7 @@ async fn main() -> Result<()> {
     for (clients, count, size) in
         [(1, 500, 2048), (8, 300, 2048), (64, 100, 2048), (8, 200, 50 << 10), (8, 10, 5 << 20)]
     {
-        let (on_disk, io, start) = (used(&dir), written(), Instant::now());
+        let (on_disk, io, syncs, start) = (used(&dir), written(), SYNCS.load(Ordering::Relaxed), Instant::now());
         let mut tasks = Vec::new();
         for client in 0..clients {
             let (store, account) = (store.clone(), accounts[client % 8]);
@@ -40,9 +46,10 @@ async fn main() -> Result<()> {
         }
         let (took, messages) = (start.elapsed(), clients * count);
         println!(
-            "append {size:>8} octets, {clients:>2} at once: {:>7.0}/s {:>6.1} MB/s, {:.2} octets in the log an octet, {:.2} written",
+            "append {size:>8} octets, {clients:>2} at once: {:>7.0}/s {:>6.1} MB/s, {:.2} syncs a message, {:.2} octets in the log an octet, {:.2} written",
             per_second(messages, took),
             per_second(messages * size, took) / 1e6,
+            (SYNCS.load(Ordering::Relaxed) - syncs) as f64 / messages as f64,
             (used(&dir) - on_disk) as f64 / (messages * size) as f64,
             (written() - io) as f64 / (messages * size) as f64
         );
@@ -156,7 +163,7 @@ fn per_second(count: usize, took: Duration) -> f64 {
 }
 
 /// Octets of all segments and body files.
-fn used(dir: &std::path::Path) -> u64 {
+fn used(dir: &Path) -> u64 {
     let files = ["seg", "body"].iter().filter_map(|d| std::fs::read_dir(dir.join(d)).ok()).flatten();
     files.filter_map(|file| file.ok()?.metadata().ok()).map(|m| m.len()).sum()
 }
@@ -165,4 +172,43 @@ fn used(dir: &std::path::Path) -> u64 {
 fn written() -> u64 {
     let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
     io.lines().find_map(|line| line.strip_prefix("write_bytes: ")?.parse().ok()).unwrap_or(0)
+}
+
+static SYNCS: AtomicU64 = AtomicU64::new(0);
+
+/// The system's disk, counting syncs.
+struct CountingDisk;
+
+struct CountingFile(Box<dyn WriteFile>);
+
+impl Disk for CountingDisk {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
+        Ok(Box::new(CountingFile(SystemDisk.create(path)?)))
+    }
+    fn append(&self, path: &Path, len: u64) -> io::Result<Box<dyn WriteFile>> {
+        Ok(Box::new(CountingFile(SystemDisk.append(path, len)?)))
+    }
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn ReadFile>> {
+        SystemDisk.open(path)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        SystemDisk.remove(path)
+    }
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        SYNCS.fetch_add(1, Ordering::Relaxed);
+        SystemDisk.sync_dir(path)
+    }
+}
+
+impl WriteFile for CountingFile {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes)
+    }
+    fn sync(&mut self) -> io::Result<()> {
+        SYNCS.fetch_add(1, Ordering::Relaxed);
+        self.0.sync()
+    }
+    fn cut(&mut self, len: u64) -> io::Result<()> {
+        self.0.cut(len)
+    }
 }

@@ -66,6 +66,15 @@ pub enum Op {
         on: bool,
     },
 
+    /// Forgets an account's change log up to a mod-sequence; those who ask for older changes learn that they must compare
+    /// everything ([`Changes::low_modseq`](crate::Changes)). Answer: [`Outcome::Done`].
+    TrimChanges {
+        /// Whose.
+        account: AccountId,
+        /// The last mod-sequence to forget.
+        upto: u64,
+    },
+
     /// Adds a message. Answer: [`Outcome::Appended`].
     Append(Append),
     /// Changes flags. Answer: [`Outcome::Stored`].

@@ -117,6 +117,10 @@ pub(super) enum Effect {
     BodiesRemoved {
         runs: Vec<(u64, u64)>,
     },
+    ChangesTrimmed {
+        account: AccountId,
+        upto: u64,
+    },
     /// First of a full copy of the index: forget all before.
     Restart,
     /// One row of a full copy of the index.
@@ -233,6 +237,7 @@ impl Effect {
                 }
                 &mut w
             }
+            Effect::ChangesTrimmed { account, upto } => w.tag(25).u64(account.0).u64(*upto),
             Effect::Restart => w.tag(23),
             Effect::Row { table, values } => {
                 w.tag(24).u64((*table).into()).u64(values.len() as u64);
@@ -346,6 +351,7 @@ impl Effect {
                 }
                 Effect::Row { table, values }
             }
+            25 => Effect::ChangesTrimmed { account: AccountId(r.u64()?), upto: r.u64()? },
             _ => return Err(BadEffect),
         };
         *bytes = r.0;
@@ -518,5 +524,112 @@ impl<'a> Reader<'a> {
 
     fn lease(&mut self) -> Decoded<Lease> {
         Ok(Lease { owner: LeaseOwner(self.u64()?), until: UnixMillis(self.i64()?) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn flags() -> impl Strategy<Value = Flags> {
+        (0..32u8, prop::option::of("[a-z]{1,5}( [a-z]{6,9})?"))
+            .prop_map(|(bits, keywords)| Flags::from_stored(bits, keywords.as_deref()))
+    }
+
+    fn runs() -> impl Strategy<Value = Vec<(u32, u32)>> {
+        prop::collection::vec((any::<u32>(), any::<u32>()).prop_map(|(a, b)| (a.min(b), a.max(b))), 0..5)
+    }
+
+    fn effect() -> impl Strategy<Value = Effect> {
+        let place = (any::<u64>(), any::<u32>(), any::<u64>()).prop_map(|(account, mailbox, modseq)| Place {
+            account: AccountId(account),
+            mailbox: MailboxId(mailbox),
+            modseq,
+        });
+        let sums =
+            any::<[u64; 4]>().prop_map(|[messages, unseen, deleted, size]| Sums { messages, unseen, deleted, size });
+        let text = prop::option::of(".{0,20}");
+        let bytes = || prop::collection::vec(any::<u8>(), 0..40);
+        let lease = (any::<u64>(), any::<i64>())
+            .prop_map(|(owner, until)| Lease { owner: LeaseOwner(owner), until: UnixMillis(until) });
+        prop_oneof![
+            (any::<u64>(), ".{0,20}", text.clone(), any::<Option<u64>>(), any::<u32>()).prop_map(
+                |(account, name, password, quota, uidvalidity)| Effect::AccountCreated {
+                    account: AccountId(account),
+                    name,
+                    password,
+                    quota,
+                    uidvalidity
+                }
+            ),
+            (place.clone(), ".{0,20}", any::<u32>(), text).prop_map(|(at, name, uidvalidity, special_use)| {
+                Effect::MailboxCreated { at, name, uidvalidity, special_use }
+            }),
+            (place.clone(), any::<u32>(), any::<[u64; 2]>(), flags(), any::<[i64; 2]>()).prop_map(
+                |(at, uid, [body, size], flags, [internal, saved])| Effect::MessageAdded {
+                    at,
+                    uid,
+                    body: BodyId(body),
+                    size,
+                    flags,
+                    internal: UnixMillis(internal),
+                    saved: UnixMillis(saved)
+                }
+            ),
+            (place.clone(), runs(), flags(), any::<[i64; 2]>()).prop_map(|(at, runs, flags, [unseen, deleted])| {
+                let runs = runs.into_iter().map(|(first, last)| (first, last, flags.clone())).collect();
+                Effect::FlagsSet { at, runs, unseen, deleted }
+            }),
+            (place, any::<[u32; 2]>(), runs(), any::<i64>(), sums).prop_map(
+                |(at, [from, first], runs, saved, sums)| {
+                    Effect::Copied { at, from: MailboxId(from), runs, first, saved: UnixMillis(saved), sums }
+                }
+            ),
+            (any::<[u64; 4]>(), any::<bool>(), any::<[u8; 32]>()).prop_map(
+                |([body, segment, at, size], in_file, hash)| {
+                    let place = if in_file { BodyPlace::File(at) } else { BodyPlace::Segment { segment, at } };
+                    Effect::BodyAdded { body: BodyId(body), place, size, hash }
+                }
+            ),
+            (any::<[u64; 3]>(), any::<i64>(), bytes(), bytes(), prop::option::of(lease)).prop_map(
+                |([id, body, size], due, envelope, state, lease)| Effect::QueuePut {
+                    id: QueueId(id),
+                    due: UnixMillis(due),
+                    body: BodyId(body),
+                    size,
+                    envelope,
+                    state,
+                    lease
+                }
+            ),
+            (any::<u8>(), any::<i64>(), ".{0,20}", bytes()).prop_map(|(table, n, text, blob)| Effect::Row {
+                table,
+                values: vec![Value::Null, Value::Integer(n), Value::Text(text), Value::Blob(blob)]
+            }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(effects in prop::collection::vec(effect(), 0..5)) {
+            let mut bytes = Vec::new();
+            for effect in &effects {
+                effect.encode(&mut bytes);
+            }
+            let mut rest = &bytes[..];
+            let mut decoded = Vec::new();
+            while let Some(effect) = Effect::decode(&mut rest).expect("sound") {
+                decoded.push(effect);
+            }
+            prop_assert_eq!(decoded, effects);
+        }
+
+        #[test]
+        fn garbage_is_refused_quietly(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let mut rest = &bytes[..];
+            while let Ok(Some(_)) = Effect::decode(&mut rest) {}
+        }
     }
 }

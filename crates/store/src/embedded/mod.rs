@@ -135,9 +135,7 @@ impl Store {
 
     fn open_with(dir: &Path, options: Options, rebuild: bool) -> Result<Store> {
         let layout = Layout::new(dir);
-        for dir in [dir, &layout.segments, &layout.bodies, layout.index.parent().unwrap_or(dir)] {
-            fs::create_dir_all(dir).map_err(|e| not_writable(dir, &e))?;
-        }
+        make_dirs(dir, &layout, &*options.disk)?;
         let lock = lock(dir)?;
         if rebuild {
             layout.remove_index()?;
@@ -195,6 +193,24 @@ impl Store {
         jobs.send(job).await.map_err(|_| Error::Closed)?;
         answered.await.map_err(|_| Error::Closed)
     }
+}
+
+/// Makes the directories that are missing, durably: what is synced in a directory whose name is lost is lost.
+fn make_dirs(dir: &Path, layout: &Layout, disk: &dyn Disk) -> Result<()> {
+    let mut parents = Vec::new();
+    for dir in [dir, &layout.segments, &layout.bodies, layout.index.parent().unwrap_or(dir)] {
+        if !dir.is_dir() {
+            fs::create_dir_all(dir).map_err(|e| not_writable(dir, &e))?;
+            // A relative path of one name lies in ".".
+            let parent = dir.parent().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p });
+            parents.extend(parent.map(Path::to_owned));
+        }
+    }
+    parents.dedup();
+    for parent in parents {
+        disk.sync_dir(&parent).map_err(|e| not_writable(&parent, &e))?;
+    }
+    Ok(())
 }
 
 /// Takes the directory for this process. The system lets go of it when the process ends, however it ends.

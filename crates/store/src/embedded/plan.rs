@@ -181,6 +181,14 @@ impl Planner<'_> {
                 }
                 Ok(Outcome::Done)
             }
+            Op::TrimChanges { account, upto } => {
+                let upto = upto.min(self.modseq(account)?);
+                let low = "SELECT 1 FROM account WHERE account = ? AND low_modseq < ?";
+                if self.exists(low, params![account.0 as i64, upto as i64])? {
+                    self.emit(&Effect::ChangesTrimmed { account, upto })?;
+                }
+                Ok(Outcome::Done)
+            }
             Op::Append(append) => self.append(append),
             Op::Store(change) => self.store(change),
             Op::Expunge { account, mailbox, uids, only_deleted } => {

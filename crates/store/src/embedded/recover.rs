@@ -101,13 +101,16 @@ fn sound_segments(disk: &dyn Disk, layout: &Layout) -> Result<(Vec<u64>, u64)> {
             Start::Missing => return Err(Error::Damaged(format!("segment {segment} has no beginning"))),
         }
     }
-    // A base that is not the oldest segment begins with a copy of the whole index. It is written before the segment is
-    // used for anything else; if it is not complete, the segment may go.
-    while let (Some(&last), Some(&base)) = (sound.last(), bases.last()) {
-        if base != last || sound.len() == 1 || is_group_complete(disk, &log::path(dir, last))? {
+    // The newest segment may go if it is of no use. If it is empty, making it may have failed in a way that left it here while
+    // the log went on in the one before. If it is a base, it begins with a copy of the whole index, written before the
+    // segment is used for anything else, and is of use only if that is complete.
+    while let ([_, .., last], Some(&base)) = (&sound[..], bases.last()) {
+        let path = log::path(dir, *last);
+        let is_base = base == *last;
+        if length(&path)? > START && (!is_base || is_group_complete(disk, &path)?) {
             break;
         }
-        disk.remove(&log::path(dir, last)).map_err(|e| not_writable(dir, &e))?;
+        disk.remove(&path).map_err(|e| not_writable(dir, &e))?;
         sound.pop();
         bases.pop();
     }

@@ -388,6 +388,13 @@ pub(crate) async fn changes_come_in_pieces(store: impl Engine) {
     let of_other = store.changes(anna, Some(other), 0, 1000).await.expect("changes").changes;
     assert_eq!(of_other, whole.changes.into_iter().filter(|c| c.mailbox == other).collect::<Vec<_>>());
     assert!(store.changes(anna, None, u64::MAX, 10).await.expect("nothing").changes.is_empty());
+
+    // Once a part is forgotten, the log says so.
+    store.commit(vec![Op::TrimChanges { account: anna, upto: 10 }]).await.expect("trimmed");
+    store.commit(vec![Op::TrimChanges { account: anna, upto: 5 }]).await.expect("nothing to trim");
+    let rest = store.changes(anna, None, 10, 1000).await.expect("changes");
+    assert_eq!(rest.low_modseq, 10);
+    assert!(rest.changes.iter().all(|c| c.modseq > 10) && rest.changes[0].modseq == 11);
 }
 
 pub(crate) async fn watching(store: impl Engine) {

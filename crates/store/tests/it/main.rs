@@ -4,3 +4,5 @@ mod behaviour;
 mod broken_disk;
 mod crash;
 mod embedded;
+mod kill;
+mod values;
