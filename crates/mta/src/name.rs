@@ -9,7 +9,7 @@ use core::str::FromStr;
 /// A name of the DNS: lower case, without the final dot, at most 253 octets, labels of letters, digits, `-` and `_`.
 ///
 /// Wider than a mail domain (`_25._tcp.mx.example` is a name), narrower than what the DNS could carry. Internationalised
-/// domains come as A-labels (`xn--...`). Cloning is cheap.
+/// domains are A-labels here (`xn--...`). Cloning is cheap.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "String", into = "String"))]
@@ -25,6 +25,9 @@ pub enum NameError {
     /// Two dots in a row, or a dot first.
     #[error("a label of the name is empty")]
     EmptyLabel,
+    /// A domain with U-labels that have no A-labels (RFC 5891, 4.2).
+    #[error("the internationalised domain cannot be written in ASCII")]
+    NotIdna,
     /// An octet that no mail system uses in a name.
     #[error("the name holds something other than letters, digits, \"-\" and \"_\" at byte {at}")]
     BadOctet {
@@ -61,6 +64,18 @@ impl Name {
             }
         }
         Ok(Self(text.to_ascii_lowercase().into()))
+    }
+
+    /// The name for a mail domain: U-labels become A-labels (RFC 6531, 3.2; UTS #46, without transitional processing).
+    ///
+    /// # Errors
+    /// See [`NameError`].
+    pub fn from_domain(domain: &str) -> Result<Self, NameError> {
+        if domain.is_ascii() {
+            return Self::new(domain);
+        }
+        let ascii = idna::domain_to_ascii_cow(domain.as_bytes(), idna::AsciiDenyList::STD3);
+        Self::new(&ascii.map_err(|_| NameError::NotIdna)?)
     }
 
     /// The root, which as an exchange means "no mail here" (RFC 7505).

@@ -44,7 +44,7 @@ impl Destination {
     /// Where an address is.
     ///
     /// # Errors
-    /// [`NoDestination`] if it cannot be looked up. U-labels must be turned into A-labels before.
+    /// [`NoDestination`] if it cannot be looked up.
     pub fn of(recipient: &ForwardPath) -> Result<Self, NoDestination> {
         let mailbox = recipient.mailbox().ok_or(NoDestination::OwnPostmaster)?;
         Self::of_host(&mailbox.host())
@@ -56,7 +56,9 @@ impl Destination {
     /// As [`Destination::of`].
     pub fn of_host(host: &Host) -> Result<Self, NoDestination> {
         match host {
-            Host::Domain(domain) => Name::new(domain.as_str()).map(Self::Domain).map_err(NoDestination::NotInDns),
+            Host::Domain(domain) => {
+                Name::from_domain(domain.as_str()).map(Self::Domain).map_err(NoDestination::NotInDns)
+            }
             Host::Literal(literal) => literal.ip().map(Self::Address).ok_or(NoDestination::UnknownLiteral),
         }
     }

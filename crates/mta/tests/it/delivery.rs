@@ -8,8 +8,8 @@ use postrider_core::{Closed, Instant, Machine, Step, Text};
 use postrider_mta::classify::Stage;
 use postrider_mta::delivery::{BadSnapshot, Event, Next};
 use postrider_mta::{
-    Delivery, DeliveryConfig, Destination, Disposition, HopFailure, Name, Need, NotSent, Outcome, Reason, RefusedAt,
-    Relay, Routing, Snapshot, TlsRequirement,
+    Delivery, DeliveryConfig, Destination, Disposition, HopFailure, Name, NameError, Need, NoDestination, NotSent,
+    Outcome, Reason, RefusedAt, Relay, Routing, Snapshot, TlsRequirement,
 };
 use postrider_smtp::ForwardPath;
 use postrider_smtp::client::SendError;
@@ -520,7 +520,22 @@ fn messages_are_split_by_domain() {
     let split = postrider_mta::split(&paths);
     let seen: Vec<String> = split.batches.iter().map(|b| format!("{} {:?}", b.destination, b.recipients)).collect();
     assert_eq!(seen, ["one.example [0, 2]", "two.example [1]", "[192.0.2.1] [3]"]);
-    assert_eq!(split.nowhere, [(4, postrider_mta::NoDestination::OwnPostmaster)]);
+    assert_eq!(split.nowhere, [(4, NoDestination::OwnPostmaster)]);
+}
+
+#[test]
+fn internationalised_domains_are_looked_up_by_their_a_labels() {
+    for (path, expected) in [
+        ("<a@b\u{fc}cher.example>", Ok("xn--bcher-kva.example")),
+        ("<a@B\u{dc}CHER.example>", Ok("xn--bcher-kva.example")),
+        ("<a@fa\u{df}.example>", Ok("xn--fa-hia.example")),
+        ("<a@\u{4f8b}\u{3048}.example>", Ok("xn--r8jz45g.example")),
+        ("<a@x\u{fffd}.example>", Err(NoDestination::NotInDns(NameError::NotIdna))),
+    ] {
+        let path: ForwardPath = path.parse().unwrap();
+        let name = expected.map(|name| Destination::Domain(Name::new(name).unwrap()));
+        assert_eq!(Destination::of(&path), name);
+    }
 }
 
 #[test]
