@@ -171,7 +171,7 @@ impl Server {
     /// Asks for flags that could not be kept; the stage goes on when they are answered.
     fn refresh(&mut self, messages: UidSet) {
         let then = core::mem::replace(&mut self.stage, Stage::Command);
-        let mut items = Vec::from([Attribute::Uid, Attribute::Flags]);
+        let mut items = Vec::from([Attribute::Flags]);
         if self.enabled.condstore {
             items.push(Attribute::ModSeq);
         }

@@ -78,6 +78,9 @@ impl Server {
             self.stage = Stage::Completing(Done { tag: Some(tag), verb: None, status });
             return;
         };
+        if verb == Verb::StartTls && self.dialogue.is_tls() {
+            return self.complete_bad(tag, verb, "TLS is in place already");
+        }
         if let Err(wrong) = self.dialogue.may(verb) {
             return self.complete_bad(tag, verb, &alloc::format!("{wrong}"));
         }

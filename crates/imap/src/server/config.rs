@@ -166,11 +166,11 @@ pub struct Limits {
     pub levels: usize,
     /// Octets of a base64 line of AUTHENTICATE. Default 12,288 (RFC 4954, 4).
     pub sasl: usize,
-    /// Commands before login. Default 100.
+    /// Commands before login; with more the session ends. Default 100.
     pub commands_before_login: u32,
-    /// Failed logins before the session ends. Default 5.
+    /// Failed logins with which the session ends. Default 5.
     pub logins: u32,
-    /// Commands answered BAD before the session ends. Default 20.
+    /// Commands that may be answered BAD; with more the session ends. Default 20.
     pub errors: u32,
     /// Octets of a literal that was refused but is sent without waiting (LITERAL+): so many are read and thrown away,
     /// with more the session ends at once. Default 1 MiB.

@@ -26,8 +26,8 @@ pub enum Event {
     },
     /// A mailbox is to be selected. If one was, [`Event::Deselected`] came before.
     ///
-    /// Between the answer's UIDs and the first [`Server::notify`](super::Server::notify) no change may get lost: watch the mailbox first,
-    /// then take the snapshot; changes that are already in the snapshot do no harm.
+    /// Right after the answer, [`notify`](super::Server::notify) of whatever has changed since its UIDs were taken; what
+    /// is notified before the answer means nothing.
     Select {
         /// Yes: what there is, [`Selected`](super::Selected).
         answer: Pending<ask::Select>,

@@ -72,7 +72,14 @@ impl Server {
             return Err(Stale.into());
         }
         match part {
-            Listed::Entry(entry) if *lsub => self.data(&Data::Lsub(as_lsub(entry))),
+            Listed::Entry(entry) if *lsub => {
+                // RFC 3501, 6.3.9: names above subscribed ones are for `%`, which does not reach these.
+                let subscribed = entry.attributes.contains(&MailboxAttribute::Subscribed);
+                let above = request.patterns.iter().any(|pattern| pattern.as_str().is_some_and(|p| p.contains('%')));
+                if subscribed || above {
+                    self.data(&Data::Lsub(as_lsub(entry)));
+                }
+            }
             Listed::Entry(mut entry) => {
                 if !request.returns.subscribed {
                     entry.attributes.retain(|attribute| *attribute != MailboxAttribute::Subscribed);

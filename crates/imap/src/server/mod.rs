@@ -12,6 +12,30 @@
 //!
 //! No message is ever `\Recent`: RFC 9051 has dropped the flag, and IMAP4rev1 (RFC 3501, 2.3.2) leaves it to what can
 //! be known. Clients of IMAP4rev1 are told `0 RECENT`.
+//!
+//! ```
+//! use postrider_core::{Instant, Machine, Session, Step};
+//! use postrider_imap::server::{Config, Event, Selected, Server};
+//! use postrider_sasl::Identity;
+//!
+//! let mut config = Config::default();
+//! config.dangerous_allow_plaintext_auth(); // for this example, which has no TLS
+//! let mut server = Server::new(config.into(), 1);
+//! let commands = b"a LOGIN alice wonderland\r\nb SELECT INBOX\r\n";
+//! assert_eq!(server.receive(commands), commands.len());
+//! while let Step::Event(event) = server.poll(Instant::ORIGIN) {
+//!     match event {
+//!         Event::Auth { answer, .. } => server.answer(answer, Ok(Identity::new("alice"))).unwrap(),
+//!         Event::Select { answer, .. } => {
+//!             let (uid_validity, uid_next, uids) = (1, 18, vec![3, 4, 17]);
+//!             server.answer(answer, Ok(Selected::new(uid_validity, uid_next, uids))).unwrap();
+//!         }
+//!         other => server.decline(other),
+//!     }
+//! }
+//! let said = String::from_utf8_lossy(server.output());
+//! assert!(said.contains("* 3 EXISTS\r\n") && said.ends_with("b OK [READ-WRITE] SELECT completed\r\n"));
+//! ```
 
 mod answer;
 pub mod ask;
@@ -355,8 +379,13 @@ impl Server {
             self.errors += 1;
             let limit = self.config.limits.errors;
             if self.errors > limit {
-                self.bye(None, "Too many errors", Closed::Protocol(ProtocolError::TooManyErrors { limit }));
+                return self.bye(None, "Too many errors", Closed::Protocol(ProtocolError::TooManyErrors { limit }));
             }
+        }
+        let limit = self.config.limits.logins;
+        if self.identity.is_none() && self.failed_logins >= limit {
+            let error = ProtocolError::TooMuch { what: "failed logins", limit: limit.into() };
+            self.bye(None, "Too many failed logins", Closed::Protocol(error));
         }
     }
 
@@ -414,7 +443,8 @@ impl Server {
                 true
             }
             Stage::Completing(done) => {
-                let expunge = done.verb.is_none_or(Verb::allows_expunge);
+                // What was not understood may have been a FETCH.
+                let expunge = done.verb.is_some_and(Verb::allows_expunge);
                 match self.tell(expunge) {
                     Told::Congested => false,
                     Told::Asked => true,

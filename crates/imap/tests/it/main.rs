@@ -1,5 +1,9 @@
 //! Tests of the crate as its users see it.
 
 mod interop;
+mod server_dialogue;
+mod server_memory;
+mod server_sessions;
+mod server_talks;
 mod wire_limits;
 mod wire_properties;
