@@ -6,6 +6,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::str::FromStr;
 use postrider_core::ParseError;
 
 /// What follows the path in MAIL.
@@ -351,6 +352,38 @@ impl RcptParams {
 }
 
 type Raw<'a> = (usize, &'a [u8], Option<&'a [u8]>);
+
+/// As it stands in the command, after the path: nothing, or a space before each parameter.
+impl fmt::Display for MailParams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = String::new();
+        self.encode(&mut out);
+        f.write_str(&out)
+    }
+}
+
+impl FromStr for MailParams {
+    type Err = ParamError;
+    fn from_str(text: &str) -> Result<Self, ParamError> {
+        Self::parse(&mut Cursor::new(text.as_bytes()))
+    }
+}
+
+/// As it stands in the command, after the path: nothing, or a space before each parameter.
+impl fmt::Display for RcptParams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = String::new();
+        self.encode(&mut out);
+        f.write_str(&out)
+    }
+}
+
+impl FromStr for RcptParams {
+    type Err = ParamError;
+    fn from_str(text: &str) -> Result<Self, ParamError> {
+        Self::parse(&mut Cursor::new(text.as_bytes()))
+    }
+}
 
 /// The next parameter after a space. White space at the end is nothing (RFC 5321, 4.1.1).
 fn next<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Raw<'a>>, ParseError> {
