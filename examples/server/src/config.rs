@@ -1,0 +1,225 @@
+//! The configuration file of `serve`.
+
+use crate::exit::{self, Failure};
+use crate::settings::{self, Data, Listeners, Password, Settings, Users};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The file as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    /// Our name in greetings; default: the first domain.
+    hostname: Option<String>,
+    domains: Vec<String>,
+    data: PathBuf,
+    #[serde(default)]
+    tls: Option<Tls>,
+    #[serde(default)]
+    listen: Listen,
+    #[serde(default)]
+    user: Vec<User>,
+    #[serde(default)]
+    aliases: BTreeMap<String, String>,
+    #[serde(default)]
+    outgoing: Outgoing,
+    #[serde(default)]
+    limits: Limits,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tls {
+    cert: PathBuf,
+    key: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Listen {
+    smtp: Option<SocketAddr>,
+    submission: Option<SocketAddr>,
+    submissions: Option<SocketAddr>,
+    lmtp: Option<SocketAddr>,
+    lmtp_socket: Option<PathBuf>,
+    imap: Option<SocketAddr>,
+    imaps: Option<SocketAddr>,
+    pop3: Option<SocketAddr>,
+    pop3s: Option<SocketAddr>,
+    http: Option<SocketAddr>,
+    /// Passwords without TLS.
+    plaintext_auth: bool,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        let all = |port| Some(SocketAddr::new(std::net::Ipv6Addr::UNSPECIFIED.into(), port));
+        Self {
+            smtp: all(25),
+            submission: all(587),
+            submissions: all(465),
+            lmtp: None,
+            lmtp_socket: None,
+            imap: all(143),
+            imaps: all(993),
+            pop3: all(110),
+            pop3s: all(995),
+            http: None,
+            plaintext_auth: false,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct User {
+    address: String,
+    /// An argon2 hash, as `postriderd hash-password` prints it.
+    password_hash: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Outgoing {
+    dns: Option<SocketAddr>,
+    smarthost: Option<String>,
+    mx_port: Option<u16>,
+    lifetime_hours: Option<u64>,
+    retry_seconds: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Limits {
+    message_size: Option<u64>,
+    connections: Option<usize>,
+}
+
+/// Reads the file.
+pub fn load(path: &Path) -> Result<Settings, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::new(exit::NO_INPUT, format!("the configuration {} cannot be read: {error}", path.display()))
+    })?;
+    parse(&text).map_err(|failure| Failure::new(failure.code, format!("{}: {failure}", path.display())))
+}
+
+/// Reads the file's text.
+fn parse(text: &str) -> Result<Settings, Failure> {
+    let file: File = toml::from_str(text).map_err(|error| {
+        let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();
+        let hint = suggestion(error.message()).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+        Failure::new(exit::CONFIG, format!("{place}{}{hint}", error.message()))
+    })?;
+    if file.domains.is_empty() {
+        return Err(Failure::new(exit::CONFIG, "domains is empty: name at least one domain to receive mail for"));
+    }
+    let domains = file.domains.iter().map(|domain| settings::domain(domain)).collect::<Result<Vec<_>, _>>()?;
+    let mut users = Vec::new();
+    for user in file.user {
+        argon2::password_hash::PasswordHash::new(&user.password_hash).map_err(|error| {
+            let sentence =
+                format!("the password_hash of {}: {error}; make one with postriderd hash-password", user.address);
+            Failure::new(exit::CONFIG, sentence)
+        })?;
+        users.push((settings::address(&user.address)?, Password::Hash(user.password_hash)));
+    }
+    let aliases = file
+        .aliases
+        .iter()
+        .map(|(from, to)| Ok((settings::address(from)?, settings::address(to)?)))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    let default = Settings::default();
+    Ok(Settings {
+        hostname: file.hostname.as_deref().map(settings::domain).transpose()?.unwrap_or_else(|| domains[0].clone()),
+        domains,
+        users: Users::Listed(users),
+        aliases,
+        data: Data::Kept(file.data),
+        certificate: file.tls.map(|tls| (tls.cert, tls.key)),
+        listeners: Listeners {
+            smtp: file.listen.smtp,
+            submission: file.listen.submission,
+            submissions: file.listen.submissions,
+            lmtp: file.listen.lmtp,
+            imap: file.listen.imap,
+            imaps: file.listen.imaps,
+            pop3: file.listen.pop3,
+            pop3s: file.listen.pop3s,
+            http: file.listen.http,
+        },
+        lmtp_socket: file.listen.lmtp_socket,
+        dns: file.outgoing.dns,
+        mx_port: file.outgoing.mx_port.unwrap_or(default.mx_port),
+        smarthost: file.outgoing.smarthost.as_deref().map(settings::host_port).transpose()?,
+        plaintext_auth: file.listen.plaintext_auth,
+        message_size: file.limits.message_size.unwrap_or(default.message_size),
+        connections: file.limits.connections.unwrap_or(default.connections),
+        queue_lifetime: file
+            .outgoing
+            .lifetime_hours
+            .map_or(default.queue_lifetime, |hours| Duration::from_secs(hours * 3600)),
+        retry: file.outgoing.retry_seconds.map_or(default.retry, Duration::from_secs),
+    })
+}
+
+/// The known name nearest to the unknown one that serde complains of.
+fn suggestion(message: &str) -> Option<&str> {
+    let rest = message.strip_prefix("unknown field `")?;
+    let (unknown, rest) = rest.split_once('`')?;
+    rest.split('`')
+        .skip(1)
+        .step_by(2)
+        .map(|known| (distance(unknown, known), known))
+        .filter(|(distance, known)| *distance <= known.len().max(unknown.len()) / 2)
+        .min()
+        .map(|(_, known)| known)
+}
+
+/// How many letters must change to make one word of another (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut before = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = before + usize::from(x != *y);
+            before = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(before + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = "domains = [\"example.org\"]\ndata = \"/var/lib/postrider\"\n";
+
+    #[test]
+    fn a_small_file_listens_on_the_standard_ports() {
+        let settings = parse(SMALL).unwrap();
+        assert_eq!(settings.hostname, "example.org");
+        assert_eq!(settings.listeners.submissions.unwrap().port(), 465);
+        assert!(!settings.plaintext_auth);
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
+        let failure = parse(&format!("{SMALL}[outgoing]\nsmart_host = \"x:25\"\n")).unwrap_err();
+        assert!(failure.sentence.contains("line 4"), "{failure}");
+        assert!(failure.sentence.contains("did you mean `smarthost`?"), "{failure}");
+        assert_eq!(failure.code, exit::CONFIG);
+    }
+
+    #[test]
+    fn a_password_that_is_no_hash_is_refused() {
+        let failure = parse(&format!("{SMALL}[[user]]\naddress = \"a@example.org\"\npassword_hash = \"x\"\n"));
+        assert!(failure.unwrap_err().sentence.contains("hash-password"));
+    }
+}

@@ -1,0 +1,178 @@
+//! POP3: the answers to a session's questions. The maildrop is the INBOX.
+//!
+//! Sessions share a maildrop: each sees the snapshot it began with. A message that another removed in the meantime is
+//! refused when it is retrieved, and deleting it again does no harm.
+
+use crate::server::Shared;
+use bytes::Buf;
+use postrider_core::{Pending, Text};
+use postrider_io::Tls;
+use postrider_io::tokio::Driver;
+use postrider_pop3::server::{Config, Event, Server, ask};
+use postrider_pop3::wire::{MessageMeta, Refusal, ResponseCode, UniqueId};
+use postrider_sasl::{Attempt, Denied};
+use postrider_store::{AccountId, Body, BodyId, Engine, Error, MailboxId, UidSet};
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Messages looked up in the store at once.
+const BATCH: usize = 1000;
+/// Octets of a body read at once.
+const CHUNK: usize = 128 * 1024;
+
+/// What the sessions offer.
+pub fn config(shared: &Shared, implicit_tls: bool) -> Config {
+    let mut config = Config::default();
+    config.greeting = Text::lossy(&format!("{} postrider ready", shared.settings.hostname), 200);
+    config.implicit_tls = implicit_tls;
+    config.stls = !implicit_tls;
+    config.utf8 = true;
+    config.dangerous_plaintext_login = shared.settings.plaintext_auth;
+    config
+}
+
+/// Serves one connection to its end.
+pub async fn serve<IO: AsyncRead + AsyncWrite + Unpin>(shared: Arc<Shared>, io: IO, implicit_tls: bool) {
+    let server = Server::new(Arc::new(config(&shared, implicit_tls)), shared.session_id());
+    let driver = Driver::new(server, io, Tls::Server(shared.tls.clone()));
+    Session { shared, driver, maildrop: None }.run().await;
+}
+
+struct Session<IO> {
+    shared: Arc<Shared>,
+    driver: Driver<Server, IO>,
+    maildrop: Option<Maildrop>,
+}
+
+/// The snapshot that the session goes by: message 1 first.
+struct Maildrop {
+    account: AccountId,
+    messages: Vec<(u32, BodyId)>,
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
+    async fn run(mut self) {
+        let shared = self.shared.clone();
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                biased;
+                () = shared.stopping(), if !stopping => {
+                    stopping = true;
+                    self.driver.session().shut_down(Text::literal("Server is shutting down"));
+                }
+                event = self.driver.next() => match event {
+                    Some(event) => self.handle(event).await,
+                    None => return,
+                },
+            }
+        }
+    }
+
+    async fn handle(&mut self, event: Event) {
+        match event {
+            Event::Open { answer, attempt, .. } => {
+                let opened = self.open(attempt).await;
+                // Stale means that the session has answered for us.
+                let _ = self.driver.session().answer(answer, opened);
+            }
+            Event::Retrieve { answer, message, .. } => self.retrieve(answer, message).await,
+            Event::Commit { answer, delete } => {
+                let deleted = self.delete(&delete).await.map_err(|error| {
+                    tracing::error!(%error, "POP3 deletions failed");
+                    Refusal::temporary(Text::literal("Deleted messages were not removed"))
+                });
+                let _ = self.driver.session().answer(answer, deleted);
+            }
+            Event::Closed(why) => tracing::debug!(%why, "POP3 session ended"),
+            other => self.driver.session().decline(other),
+        }
+    }
+
+    async fn open(&mut self, attempt: Attempt) -> Result<Vec<MessageMeta>, Refusal> {
+        let identity = self.shared.directory.authenticate(attempt).await.map_err(|denied| match denied {
+            Denied::Temporary => Refusal::temporary(Text::literal("Logins cannot be checked now")),
+            _ => Refusal { code: Some(ResponseCode::Auth), text: Text::literal("Wrong user or password") },
+        })?;
+        self.snapshot(identity.as_str()).await.map_err(|error| {
+            tracing::error!(%error, "a maildrop could not be opened");
+            Refusal::temporary(Text::literal("The maildrop cannot be opened now"))
+        })
+    }
+
+    async fn snapshot(&mut self, address: &str) -> Result<Vec<MessageMeta>, Error> {
+        let store = &self.shared.store;
+        let account = self.shared.directory.account(address).await?;
+        let inbox = store.snapshot(account, MailboxId::INBOX).await?.mailbox;
+        let (mut listed, mut messages) = (Vec::new(), Vec::new());
+        let mut rest = UidSet::all();
+        loop {
+            let batch = store.messages(account, MailboxId::INBOX, &rest, false, BATCH).await?;
+            for message in &batch {
+                let unique_id = UniqueId::new(&format!("{:08x}{:08x}", inbox.uidvalidity, message.uid));
+                let unique_id = unique_id.expect("hexadecimal digits are printable");
+                listed.push(MessageMeta { size: message.size, unique_id });
+                messages.push((message.uid, message.body));
+            }
+            match batch.last() {
+                Some(last) if batch.len() == BATCH && last.uid < u32::MAX => {
+                    rest = UidSet::range(last.uid + 1..=u32::MAX);
+                }
+                _ => break,
+            }
+        }
+        self.maildrop = Some(Maildrop { account, messages });
+        Ok(listed)
+    }
+
+    async fn retrieve(&mut self, answer: Pending<ask::Retrieve>, number: u32) {
+        match self.send(&answer, number).await {
+            Ok(()) => {
+                let _ = self.driver.session().accept(answer);
+            }
+            Err(refusal) => {
+                let _ = self.driver.session().refuse(answer, refusal);
+            }
+        }
+    }
+
+    async fn send(&mut self, answer: &Pending<ask::Retrieve>, number: u32) -> Result<(), Refusal> {
+        let failed = |error: Error| {
+            tracing::error!(%error, "a message cannot be read");
+            Refusal::temporary(Text::literal("The message cannot be read now"))
+        };
+        let Some(maildrop) = &self.maildrop else { return Err(Refusal::permanent(Text::literal("No maildrop"))) };
+        let (account, (uid, body)) = (maildrop.account, maildrop.messages[number as usize - 1]);
+        let store = self.shared.store.clone();
+        let here = store.messages(account, MailboxId::INBOX, &UidSet::one(uid), false, 1).await.map_err(failed)?;
+        if here.is_empty() {
+            return Err(Refusal::plain(Text::literal("The message was removed by another session")));
+        }
+        let mut at = 0;
+        while self.driver.session().wants_more(answer) {
+            let mut octets = store.read(&Body::from(body), at, CHUNK).await.map_err(failed)?;
+            if octets.is_empty() {
+                break;
+            }
+            at += octets.len() as u64;
+            loop {
+                let taken = self.driver.session().write_shared(answer, &octets);
+                octets.advance(taken);
+                if octets.is_empty() {
+                    break;
+                }
+                if self.driver.drain().await.is_err() {
+                    return Err(Refusal::temporary(Text::literal("The connection was lost")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete(&mut self, numbers: &[u32]) -> Result<(), Error> {
+        let Some(maildrop) = &self.maildrop else { return Ok(()) };
+        let uids = numbers.iter().map(|&number| maildrop.messages[number as usize - 1].0);
+        let uids = UidSet::from_ranges(uids.map(|uid| uid..=uid));
+        self.shared.store.expunge(maildrop.account, MailboxId::INBOX, uids, false).await.map(drop)
+    }
+}

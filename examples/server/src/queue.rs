@@ -1,0 +1,440 @@
+//! The queue runner: takes what is due, asks the delivery machine what to do, does it, and writes down what came of it.
+
+use crate::delivery::{self, Filed, Transaction};
+use crate::journal::Note;
+use crate::relay::{self, Outgoing};
+use crate::report;
+use crate::server::{Shared, now, random};
+use crate::settings::Settings;
+use bytes::Bytes;
+use postrider_core::{Instant, Machine, Step, Text};
+use postrider_mta::delivery::{Event, Snapshot};
+use postrider_mta::dns::ResolverConfig;
+use postrider_mta::dsn::{Action, RecipientReport, is_wanted};
+use postrider_mta::tokio::Dns;
+use postrider_mta::{Delivery, DeliveryConfig, Destination, Disposition, Name, Relay, Routing, TlsRequirement};
+use postrider_smtp::Recipient;
+use postrider_smtp::wire::EnhancedCode;
+use postrider_store::{Body, Engine, Error, LeaseOwner, NewQueueEntry, Op, QueueEntry, UnixMillis, Watch};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// Deliveries under way at the same time.
+const DELIVERIES: usize = 50;
+/// How long an entry is ours while we try it. Longer than any attempt may take, unless we die.
+const LEASE: Duration = Duration::from_secs(30 * 60);
+/// How long to wait when the store cannot say what is due.
+const TROUBLE: Duration = Duration::from_secs(5);
+/// Entries read at once when the queue is opened.
+const PAGE: usize = 1000;
+
+/// What of a queue entry never changes.
+#[derive(Serialize, Deserialize)]
+pub struct Envelope {
+    /// The transaction that brought it.
+    pub id: String,
+    /// Reverse path, with angle brackets.
+    from: String,
+    /// MAIL's parameters as they stand on the wire.
+    params: String,
+    /// Each recipient's forward path with angle brackets, and RCPT's parameters.
+    recipients: Vec<(String, String)>,
+    /// The destination.
+    host: String,
+    /// When it came, in milliseconds since 1970.
+    pub arrived: i64,
+}
+
+/// An entry for one destination of a message.
+pub fn entry(transaction: &Transaction, host: &str, recipients: &[Recipient], body: Body) -> NewQueueEntry {
+    let envelope = Envelope {
+        id: transaction.id.clone(),
+        from: transaction.from.to_string(),
+        params: transaction.params.to_string(),
+        recipients: recipients.iter().map(|to| (to.to.to_string(), to.params.to_string())).collect(),
+        host: host.to_owned(),
+        arrived: now().0,
+    };
+    let envelope = serde_json::to_vec(&envelope).expect("an envelope is strings and a number");
+    NewQueueEntry { due: now(), body, envelope: envelope.into(), state: Bytes::new(), lease: None }
+}
+
+impl Envelope {
+    /// Reads what [`entry`] wrote.
+    fn read(octets: &[u8]) -> Option<(Self, postrider_smtp::Envelope)> {
+        let stored: Self = serde_json::from_slice(octets).ok()?;
+        let mut envelope = postrider_smtp::Envelope::new(stored.from.parse::<postrider_smtp::ReversePath>().ok()?);
+        envelope.params = stored.params.parse().ok()?;
+        for (to, params) in &stored.recipients {
+            envelope.recipients.push(Recipient { to: to.parse().ok()?, params: params.parse().ok()? });
+        }
+        Some((stored, envelope))
+    }
+}
+
+/// Runs the queue.
+pub struct Queue {
+    shared: Arc<Shared>,
+    owner: LeaseOwner,
+    config: Arc<DeliveryConfig>,
+    dns: Dns,
+    watch: Watch,
+    outgoing: Arc<Outgoing>,
+}
+
+impl Queue {
+    /// A runner for the server's queue. Takes over what a run before this one had begun.
+    pub async fn open(shared: Arc<Shared>) -> Result<Self, Error> {
+        let watch = shared.store.watch_queue();
+        let mut after = None;
+        let mut owners = Vec::new();
+        loop {
+            let entries = shared.store.queue(after, PAGE).await?;
+            for lease in entries.iter().filter_map(|entry| entry.lease) {
+                if !owners.contains(&lease.owner) {
+                    owners.push(lease.owner);
+                }
+            }
+            match entries.last() {
+                Some(last) if entries.len() == PAGE => after = Some(last.id),
+                _ => break,
+            }
+        }
+        if !owners.is_empty() {
+            shared.store.commit(owners.into_iter().map(Op::ReleaseLeases).collect()).await?;
+        }
+        let settings = &shared.settings;
+        let mut config = DeliveryConfig::default();
+        config.port = settings.mx_port;
+        config.schedule.first = settings.retry;
+        config.schedule.expiry = settings.queue_lifetime;
+        config.routing = Arc::new(routing(settings));
+        if let Some((host, port)) = &settings.smarthost {
+            let host = match host.parse() {
+                Ok(address) => Destination::Address(address),
+                Err(_) => Destination::Domain(Name::new(host).map_err(|error| Error::Damaged(error.to_string()))?),
+            };
+            let implicit_tls = *port == 465;
+            config.relay = Some(Relay { host, port: *port, tls: TlsRequirement::Opportunistic, implicit_tls });
+        }
+        let dns = Dns::start(resolvers(settings.dns), random());
+        let outgoing = Arc::new(Outgoing::new(&settings.hostname));
+        let owner = LeaseOwner(u64::from_le_bytes(random()));
+        Ok(Self { shared, owner, config: Arc::new(config), dns, watch, outgoing })
+    }
+
+    /// Delivers until the server stops; then lets the attempts under way end.
+    pub async fn run(mut self) {
+        let permits = Arc::new(Semaphore::new(DELIVERIES));
+        let mut tasks = JoinSet::new();
+        loop {
+            let wait = match self.next(&permits, &mut tasks).await {
+                Ok(wait) => wait,
+                Err(error) => {
+                    tracing::error!(%error, "the queue cannot be read");
+                    Some(TROUBLE)
+                }
+            };
+            let until = async {
+                match wait {
+                    Some(wait) => tokio::time::sleep(wait).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.shared.stopping() => break,
+                changed = self.watch.changed() => if changed.is_none() { break },
+                _ = tasks.join_next(), if !tasks.is_empty() => {}
+                () = until => {}
+            }
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+
+    /// Starts what is due, and says how long until something else will be.
+    async fn next(&self, permits: &Arc<Semaphore>, tasks: &mut JoinSet<()>) -> Result<Option<Duration>, Error> {
+        loop {
+            let free = permits.available_permits();
+            // A delivery that ends wakes us.
+            if free == 0 {
+                return Ok(None);
+            }
+            let Some(due) = self.shared.store.next_due().await? else { return Ok(None) };
+            let now = now();
+            if due > now {
+                return Ok(Some(Duration::from_millis((due.0 - now.0).unsigned_abs())));
+            }
+            let until = UnixMillis(now.0 + LEASE.as_millis() as i64);
+            let entries = self.shared.store.lease(now, self.owner, free, until).await?;
+            if entries.is_empty() {
+                return Ok(Some(TROUBLE));
+            }
+            for entry in entries {
+                let permit = permits.clone().try_acquire_owned().expect("no more were leased than are free");
+                let attempt = Attempt {
+                    shared: self.shared.clone(),
+                    owner: self.owner,
+                    config: self.config.clone(),
+                    dns: self.dns.clone(),
+                    outgoing: self.outgoing.clone(),
+                };
+                tasks.spawn(async move {
+                    let id = entry.id;
+                    if let Err(error) = attempt.run(entry).await {
+                        // The lease ends by itself, and the entry is tried again.
+                        tracing::error!(%error, ?id, "a queue entry could not be brought forward");
+                    }
+                    drop(permit);
+                });
+            }
+        }
+    }
+}
+
+/// One entry's turn.
+struct Attempt {
+    shared: Arc<Shared>,
+    owner: LeaseOwner,
+    config: Arc<DeliveryConfig>,
+    dns: Dns,
+    outgoing: Arc<Outgoing>,
+}
+
+impl Attempt {
+    async fn run(&self, entry: QueueEntry) -> Result<(), Error> {
+        let Some((stored, envelope)) = Envelope::read(&entry.envelope) else {
+            self.shared.store.one(Op::Hold { id: entry.id, held: true }).await?;
+            return Err(Error::Damaged(format!(
+                "the envelope of queue entry {} cannot be read; it is held",
+                entry.id.0
+            )));
+        };
+        if self.shared.directory.is_ours(&stored.host) {
+            return self.deliver_here(&entry, &stored, &envelope).await;
+        }
+        let mut delivery = match self.delivery(&entry, &stored, &envelope) {
+            Some(delivery) => delivery,
+            None => {
+                let why = format!("{:?} is no destination that mail can be sent to", stored.host);
+                return self.give_up(&entry, &stored, &envelope, &why).await;
+            }
+        };
+        let mut settled: Vec<(usize, Disposition)> = Vec::new();
+        // What is to be written down together with the new state.
+        let mut batch: Vec<Op> = Vec::new();
+        loop {
+            match delivery.poll(unix_time()) {
+                Step::Event(Event::Resolve { answer, name, record, .. }) => {
+                    let began = std::time::Instant::now();
+                    let result = self.dns.lookup(name.clone(), record).await;
+                    self.shared.journal.note(Note::Resolved {
+                        id: stored.id.clone(),
+                        name: format!("{record:?} {name}"),
+                        answer: match &result {
+                            Ok(answer) => {
+                                answer.records.iter().map(|record| format!("{record:?}")).collect::<Vec<_>>().join(", ")
+                            }
+                            Err(failure) => failure.to_string(),
+                        },
+                        took: began.elapsed(),
+                    });
+                    // Stale means that the delivery gave up waiting.
+                    let _ = delivery.answer(answer, result);
+                }
+                Step::Event(Event::Attempt { answer, hop, recipients, .. }) => {
+                    let outcome = self.outgoing.transact(&self.shared, &entry, &envelope, &hop, &recipients).await;
+                    let _ = delivery.answer(answer, outcome);
+                }
+                Step::Event(Event::Settled { recipient, how }) => {
+                    let address = envelope.recipients[recipient].to.as_str().to_owned();
+                    let diagnosis = how.diagnosis();
+                    self.shared.journal.note(match how.is_delivered() {
+                        true => Note::Relayed {
+                            id: stored.id.clone(),
+                            recipient: address,
+                            host: diagnosis.remote.as_ref().map(ToString::to_string).unwrap_or_default(),
+                            reply: diagnosis.reply.as_ref().map(ToString::to_string).unwrap_or_default(),
+                        },
+                        false => {
+                            Note::Bounced { id: stored.id.clone(), recipient: address, why: diagnosis.to_string() }
+                        }
+                    });
+                    settled.push((recipient, how));
+                }
+                Step::Event(Event::Deferred { recipients, until }) => {
+                    for recipient in recipients {
+                        let why = delivery.explain(recipient).and_then(|it| it.last).map(|last| last.to_string());
+                        self.shared.journal.note(Note::Deferred {
+                            id: stored.id.clone(),
+                            recipient: envelope.recipients[recipient].to.as_str().to_owned(),
+                            why: why.unwrap_or_default(),
+                            again: unix_time().until(until),
+                        });
+                    }
+                }
+                Step::Event(Event::Delayed { recipients, expires }) => {
+                    let mut reports = Vec::new();
+                    for index in recipients {
+                        let recipient = &envelope.recipients[index];
+                        if is_wanted(Action::Delayed, &envelope.from, &recipient.params) {
+                            let last = delivery.explain(index).and_then(|it| it.last);
+                            let (to, last) = (recipient.to.clone(), last.as_deref());
+                            reports.push(RecipientReport::delayed(to, &recipient.params, last, expires));
+                        }
+                    }
+                    batch.extend(report::ops(&self.shared, &entry, &stored, &envelope, reports).await?);
+                }
+                Step::Event(Event::Finished) => {
+                    batch.extend(self.settle(&entry, &stored, &envelope, &settled).await?);
+                    batch.push(Op::Dequeue { id: entry.id, owner: Some(self.owner) });
+                    self.shared.store.commit(batch).await?;
+                    return Ok(());
+                }
+                // The lease says already that a round is under way.
+                Step::Event(Event::Round { .. }) => {}
+                Step::Event(other) => delivery.decline(other),
+                Step::Idle { deadline } => {
+                    batch.extend(self.settle(&entry, &stored, &envelope, &settled).await?);
+                    let due = deadline.unwrap_or_else(|| delivery.next_round());
+                    let state = serde_json::to_vec(&delivery.snapshot()).expect("a snapshot is plain data");
+                    batch.push(Op::Defer {
+                        id: entry.id,
+                        owner: Some(self.owner),
+                        due: UnixMillis(due.elapsed().as_millis().try_into().unwrap_or(i64::MAX)),
+                        state: Some(state.into()),
+                    });
+                    self.shared.store.commit(batch).await?;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// The delivery as it was left, or a new one.
+    fn delivery(&self, entry: &QueueEntry, stored: &Envelope, envelope: &postrider_smtp::Envelope) -> Option<Delivery> {
+        if let Ok(snapshot) = serde_json::from_slice::<Snapshot>(&entry.state) {
+            match Delivery::restore(self.config.clone(), entry.id.0, &snapshot) {
+                Ok(delivery) => return Some(delivery),
+                Err(error) => tracing::warn!(%error, id = stored.id, "the delivery begins again"),
+            }
+        }
+        let destination = Destination::of(&envelope.recipients.first()?.to).ok()?;
+        let arrived = Instant::after_origin(Duration::from_millis(stored.arrived.unsigned_abs()));
+        Some(Delivery::new(self.config.clone(), entry.id.0, destination, envelope.recipients.len(), arrived, random()))
+    }
+
+    /// The report about those who were settled, if it is wanted.
+    async fn settle(
+        &self,
+        entry: &QueueEntry,
+        stored: &Envelope,
+        envelope: &postrider_smtp::Envelope,
+        settled: &[(usize, Disposition)],
+    ) -> Result<Vec<Op>, Error> {
+        let mut reports = Vec::new();
+        for (recipient, how) in settled {
+            let recipient = &envelope.recipients[*recipient];
+            let action = if how.is_delivered() { Action::Relayed } else { Action::Failed };
+            if is_wanted(action, &envelope.from, &recipient.params) {
+                reports.push(RecipientReport::settled(recipient.to.clone(), &recipient.params, how));
+            }
+        }
+        report::ops(&self.shared, entry, stored, envelope, reports).await
+    }
+
+    /// Everybody left is told that it will not work.
+    async fn give_up(
+        &self,
+        entry: &QueueEntry,
+        stored: &Envelope,
+        envelope: &postrider_smtp::Envelope,
+        why: &str,
+    ) -> Result<(), Error> {
+        let mut reports = Vec::new();
+        for recipient in &envelope.recipients {
+            let address = recipient.to.as_str().to_owned();
+            self.shared.journal.note(Note::Bounced { id: stored.id.clone(), recipient: address, why: why.to_owned() });
+            if is_wanted(Action::Failed, &envelope.from, &recipient.params) {
+                let status = EnhancedCode::literal(5, 1, 2);
+                let mut report = RecipientReport::new(recipient.to.clone(), &recipient.params, Action::Failed, status);
+                report.detail = Some(Text::lossy(why, 200));
+                reports.push(report);
+            }
+        }
+        let mut batch = report::ops(&self.shared, entry, stored, envelope, reports).await?;
+        batch.push(Op::Dequeue { id: entry.id, owner: Some(self.owner) });
+        self.shared.store.commit(batch).await.map(drop)
+    }
+
+    /// The destination is ourselves: a mailbox that could not take the message when it came.
+    async fn deliver_here(
+        &self,
+        entry: &QueueEntry,
+        stored: &Envelope,
+        envelope: &postrider_smtp::Envelope,
+    ) -> Result<(), Error> {
+        let mut recipients = Vec::new();
+        for recipient in &envelope.recipients {
+            let mailbox = match recipient.to.mailbox() {
+                Some(to) => {
+                    let (local, host) = (to.unquoted_local_part(), to.host_str().to_ascii_lowercase());
+                    self.shared.directory.mailbox(&local, &host).await?
+                }
+                None => None,
+            };
+            if mailbox.is_none() {
+                return self.give_up(entry, stored, envelope, "there is no such mailbox here any more").await;
+            }
+            recipients.push(delivery::Accepted { recipient: recipient.clone(), mailbox });
+        }
+        let body = Body::from(entry.body);
+        let transaction = Transaction {
+            id: stored.id.clone(),
+            from: envelope.from.clone(),
+            params: envelope.params.clone(),
+            recipients,
+        };
+        let cache = relay::scan(&self.shared.store, &body).await?;
+        match delivery::file(&self.shared, &transaction, Some(Filed { body, cache }), None).await {
+            Ok(()) => self.shared.store.one(Op::Dequeue { id: entry.id, owner: Some(self.owner) }).await.map(drop),
+            Err(error) => {
+                let age = now().0 - stored.arrived;
+                if age > self.shared.settings.queue_lifetime.as_millis() as i64 {
+                    return self.give_up(entry, stored, envelope, &error.to_string()).await;
+                }
+                let due = UnixMillis(now().0 + self.shared.settings.retry.as_millis() as i64);
+                let defer = Op::Defer { id: entry.id, owner: Some(self.owner), due, state: None };
+                self.shared.store.one(defer).await.map(drop)
+            }
+        }
+    }
+}
+
+/// Time since 1970: the origin whose deadlines survive a restart.
+pub fn unix_time() -> Instant {
+    Instant::after_origin(Duration::from_millis(now().0.unsigned_abs()))
+}
+
+/// Whom to ask for addresses.
+fn resolvers(server: Option<SocketAddr>) -> ResolverConfig {
+    match server {
+        Some(server) => ResolverConfig::new(vec![server]),
+        None => ResolverConfig::from_resolv_conf(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default()),
+    }
+}
+
+/// What of the world is ourselves. A server that listens on loopback is in a laboratory: so are its neighbours.
+fn routing(settings: &Settings) -> Routing {
+    let mut routing = Routing::default();
+    routing.ourselves = Name::new(&settings.hostname).into_iter().collect();
+    match settings.listeners.smtp.map(|address| address.ip()) {
+        Some(ip) if ip.is_loopback() => routing.loopback = true,
+        Some(ip) if !ip.is_unspecified() => routing.our_addresses = vec![ip],
+        Some(_) | None => {}
+    }
+    routing
+}

@@ -1,0 +1,188 @@
+//! What the server is to do: what a command line or a configuration file comes to.
+
+use crate::exit::{self, Failure};
+use postrider_core::Secret;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Octets of the largest message taken, by default: 256 MiB.
+pub const MESSAGE_SIZE: u64 = 256 * 1024 * 1024;
+/// Connections served at the same time, by default.
+pub const CONNECTIONS: usize = 20_000;
+
+/// Everything the server needs to know.
+#[derive(Debug)]
+pub struct Settings {
+    /// Our name in greetings, EHLO and `Received`.
+    pub hostname: String,
+    /// The domains we receive mail for, in lower case, as A-labels.
+    pub domains: Vec<String>,
+    /// Who has a mailbox.
+    pub users: Users,
+    /// Other addresses for users: from address to address, in lower case.
+    pub aliases: Vec<(String, String)>,
+    /// Where mailboxes and queue live.
+    pub data: Data,
+    /// Certificate chain and key, PEM files. `None`: one of our own is made and kept with the data.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+    /// Where to listen.
+    pub listeners: Listeners,
+    /// A unix socket for LMTP.
+    pub lmtp_socket: Option<PathBuf>,
+    /// The DNS server to ask. `None`: the first of `/etc/resolv.conf`.
+    pub dns: Option<SocketAddr>,
+    /// The port other mail servers are reached at.
+    pub mx_port: u16,
+    /// Where all outgoing mail goes instead of to the destinations themselves.
+    pub smarthost: Option<(String, u16)>,
+    /// Whether passwords are taken without TLS.
+    pub plaintext_auth: bool,
+    /// Octets of the largest message taken.
+    pub message_size: u64,
+    /// Connections served at the same time.
+    pub connections: usize,
+    /// How long an undelivered message is tried.
+    pub queue_lifetime: Duration,
+    /// How long to wait before the second attempt.
+    pub retry: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            hostname: "localhost".into(),
+            domains: Vec::new(),
+            users: Users::Listed(Vec::new()),
+            aliases: Vec::new(),
+            data: Data::Kept(PathBuf::from("data")),
+            certificate: None,
+            listeners: Listeners::default(),
+            lmtp_socket: None,
+            dns: None,
+            mx_port: 25,
+            smarthost: None,
+            plaintext_auth: false,
+            message_size: MESSAGE_SIZE,
+            connections: CONNECTIONS,
+            queue_lifetime: Duration::from_secs(5 * 24 * 3600),
+            retry: Duration::from_secs(300),
+        }
+    }
+}
+
+/// Who has a mailbox.
+#[derive(Debug)]
+pub enum Users {
+    /// Whoever asks, with any password: for developers.
+    Any,
+    /// These addresses, in lower case.
+    Listed(Vec<(String, Password)>),
+}
+
+/// What a password is checked against.
+#[derive(Debug, Clone)]
+pub enum Password {
+    /// The password itself, kept in memory only.
+    Clear(Secret<String>),
+    /// An argon2 hash in PHC form.
+    Hash(String),
+}
+
+/// A directory for the data.
+#[derive(Debug)]
+pub enum Data {
+    /// Stays.
+    Kept(PathBuf),
+    /// Goes with the program.
+    Temporary(tempfile::TempDir),
+}
+
+impl Data {
+    /// The directory given, or a fresh one.
+    pub fn new(path: Option<PathBuf>) -> Result<Self, Failure> {
+        match path {
+            Some(path) => Ok(Self::Kept(path)),
+            None => tempfile::Builder::new().prefix("postrider-").tempdir().map(Self::Temporary).map_err(|error| {
+                Failure::new(exit::CANT_CREATE, format!("a temporary directory cannot be made: {error}"))
+            }),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Kept(path) => path,
+            Self::Temporary(dir) => dir.path(),
+        }
+    }
+}
+
+/// Where to listen; `None` is nowhere, port 0 any free one.
+#[derive(Debug, Default, Clone)]
+pub struct Listeners {
+    /// Mail from other servers.
+    pub smtp: Option<SocketAddr>,
+    /// Mail from users, STARTTLS.
+    pub submission: Option<SocketAddr>,
+    /// Mail from users, TLS from the start.
+    pub submissions: Option<SocketAddr>,
+    /// Mail from a server in front of us.
+    pub lmtp: Option<SocketAddr>,
+    /// IMAP, STARTTLS.
+    pub imap: Option<SocketAddr>,
+    /// IMAP, TLS from the start.
+    pub imaps: Option<SocketAddr>,
+    /// POP3, STLS.
+    pub pop3: Option<SocketAddr>,
+    /// POP3, TLS from the start.
+    pub pop3s: Option<SocketAddr>,
+    /// `/healthz` and `/readyz`.
+    pub http: Option<SocketAddr>,
+}
+
+/// A domain in the form it is compared in.
+pub fn domain(text: &str) -> Result<String, Failure> {
+    let domain = text.trim_end_matches('.').to_ascii_lowercase();
+    let fits = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_' || b >= 0x80)
+    };
+    if domain.len() > 255 || !domain.split('.').all(fits) {
+        return Err(Failure::new(exit::CONFIG, format!("{text:?} is not a domain name")));
+    }
+    Ok(domain)
+}
+
+/// A user's address in the form it is compared in.
+pub fn address(text: &str) -> Result<String, Failure> {
+    let wrong = || Failure::new(exit::CONFIG, format!("{text:?} is not an address: expected name@domain"));
+    let (local, host) = text.rsplit_once('@').ok_or_else(wrong)?;
+    if local.is_empty() || local.bytes().any(|b| b.is_ascii_control() || b == b' ' || b == b'@') {
+        return Err(wrong());
+    }
+    Ok(format!("{}@{}", local.to_lowercase(), domain(host)?))
+}
+
+/// `HOST:PORT`.
+pub fn host_port(text: &str) -> Result<(String, u16), Failure> {
+    let wrong = || Failure::new(exit::CONFIG, format!("{text:?}: expected HOST:PORT, as in relay.example.org:587"));
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    if host.is_empty() {
+        return Err(wrong());
+    }
+    Ok((host.to_owned(), port.parse().map_err(|_| wrong())?))
+}
+
+/// `embedded:DIR`.
+pub fn store_url(url: &str) -> Result<PathBuf, Failure> {
+    match url.split_once(':') {
+        Some(("embedded", dir)) if !dir.is_empty() => Ok(dir.into()),
+        Some(("postgres" | "postgresql", _)) => {
+            Err(Failure::new(exit::CONFIG, "this build has no PostgreSQL engine; use embedded:DIR"))
+        }
+        _ => Err(Failure::new(exit::CONFIG, format!("{url:?} names no store: expected embedded:DIR"))),
+    }
+}

@@ -1,0 +1,241 @@
+//! SMTP, submission and LMTP: the answers to a session's questions.
+
+use crate::delivery::{Accepted, FixUps, Incoming, Trace, Transaction};
+use crate::journal::Note;
+use crate::server::{Service, Shared};
+use postrider_core::{SessionId, Text};
+use postrider_io::Tls;
+use postrider_io::tokio::Driver;
+use postrider_sasl::{Attempt, Identity};
+use postrider_smtp::address::AddressLiteral;
+use postrider_smtp::server::{self, Config, Event, Server};
+use postrider_smtp::wire::{MailParams, RcptParams};
+use postrider_smtp::{Delivered, ForwardPath, HelloName, Recipient, Refusal, ReversePath};
+use postrider_store::Error;
+use std::net::IpAddr;
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Messages taken in one session.
+const TRANSACTIONS: u32 = 10_000;
+/// Recipients whose mailboxes are looked up at once.
+const UNDECIDED: usize = 1;
+
+/// What the sessions of a service offer.
+pub fn config(shared: &Shared, service: Service) -> Config {
+    let name = HelloName::parse(&shared.settings.hostname)
+        .unwrap_or_else(|_| HelloName::from(&AddressLiteral::from_ip(IpAddr::from([127, 0, 0, 1]))));
+    let mut config = match service {
+        Service::Submission { implicit_tls: true } => Config::submission(name, server::Tls::Implicit),
+        Service::Submission { implicit_tls: false } => Config::submission(name, server::Tls::Offered),
+        Service::Lmtp => Config::lmtp(name),
+        Service::Smtp | Service::Imap { .. } | Service::Pop3 { .. } => Config::new(name),
+    };
+    if service == Service::Smtp {
+        config.tls = server::Tls::Offered;
+    }
+    config.undecided = UNDECIDED;
+    config.limits.message = shared.settings.message_size;
+    config.limits.transactions = TRANSACTIONS;
+    if shared.settings.plaintext_auth { config.dangerous_allow_plaintext_auth() } else { config }
+}
+
+/// Serves one connection to its end.
+pub async fn serve<IO: AsyncRead + AsyncWrite + Unpin>(shared: Arc<Shared>, io: IO, peer: IpAddr, service: Service) {
+    let id = shared.session_id();
+    let server = Server::new(Arc::new(config(&shared, service)), id);
+    let driver = Driver::new(server, io, Tls::Server(shared.tls.clone()));
+    let session = Session { shared, driver, id, peer, service, transactions: 0, transaction: None, incoming: None };
+    session.run().await;
+}
+
+struct Session<IO> {
+    shared: Arc<Shared>,
+    driver: Driver<Server, IO>,
+    id: SessionId,
+    peer: IpAddr,
+    service: Service,
+    transactions: u32,
+    transaction: Option<Transaction>,
+    incoming: Option<Incoming>,
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
+    async fn run(mut self) {
+        let shared = self.shared.clone();
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                biased;
+                () = shared.stopping(), if !stopping => {
+                    stopping = true;
+                    self.driver.session().shut_down(Text::literal("Server is shutting down"));
+                }
+                event = self.driver.next() => match event {
+                    Some(event) => self.handle(event).await,
+                    None => return,
+                },
+            }
+        }
+    }
+
+    /// An answer can come too late (Stale); the session has then given its own.
+    async fn handle(&mut self, event: Event) {
+        match event {
+            Event::Auth { answer, attempt } => {
+                let verdict = self.authenticate(attempt).await;
+                let _ = self.driver.session().answer(answer, verdict);
+            }
+            Event::Mail { answer, from, params } => {
+                let verdict = self.mail(from, params).await;
+                let _ = self.driver.session().answer(answer, verdict.map(|()| Default::default()));
+            }
+            Event::Rcpt { answer, to, params } => {
+                let verdict = self.rcpt(to, params).await;
+                let _ = self.driver.session().answer(answer, verdict.map(|()| Default::default()));
+            }
+            Event::Data { answer } => {
+                self.begin();
+                let _ = self.driver.session().accept(answer);
+            }
+            Event::Body(octets) => {
+                if let Some(incoming) = &mut self.incoming {
+                    incoming.write(&octets).await;
+                }
+            }
+            Event::Message { answer, size } => {
+                let verdict = self.message(size).await;
+                let _ = self.driver.session().answer(answer, verdict);
+            }
+            Event::Reset => {
+                self.transaction = None;
+                self.incoming = None;
+            }
+            Event::Closed(why) => tracing::debug!(%why, "SMTP session ended"),
+            other => self.driver.session().decline(other),
+        }
+    }
+
+    async fn authenticate(&mut self, attempt: Attempt) -> Result<Identity, Refusal> {
+        Ok(self.shared.directory.authenticate(attempt).await?)
+    }
+
+    async fn mail(&mut self, from: ReversePath, params: MailParams) -> Result<(), Refusal> {
+        if let (Service::Submission { .. }, Some(sender)) = (self.service, from.mailbox()) {
+            // RFC 6409, 6.1: the sender is who logged in.
+            let user = self.driver.session().identity().map(|identity| identity.as_str().to_owned());
+            let (local, host) = (sender.unquoted_local_part(), sender.host_str().to_ascii_lowercase());
+            let owner = match self.shared.directory.is_ours(&host) {
+                true => self.shared.directory.mailbox(&local, &host).await.map_err(|error| trouble(&error))?,
+                false => None,
+            };
+            if owner.map(|owner| owner.address) != user {
+                return Err(Refusal::permanent(553, (7, 1), Text::literal("You may not send from this address")));
+            }
+        }
+        self.transactions += 1;
+        let id = format!("{:08x}.{:x}.{:x}", self.shared.run_id(), self.id, self.transactions);
+        self.transaction = Some(Transaction { id, from, params, recipients: Vec::new() });
+        Ok(())
+    }
+
+    async fn rcpt(&mut self, to: ForwardPath, params: RcptParams) -> Result<(), Refusal> {
+        let directory = &self.shared.directory;
+        let mailbox = match to.mailbox() {
+            None => directory.mailbox("postmaster", &self.shared.settings.domains[0]).await,
+            Some(mailbox) => {
+                let host = mailbox.host_str().to_ascii_lowercase();
+                match (directory.is_ours(&host), self.service) {
+                    (true, _) => directory.mailbox(&mailbox.unquoted_local_part(), &host).await,
+                    (false, Service::Submission { .. }) => {
+                        self.accept(to, params, None);
+                        return Ok(());
+                    }
+                    (false, _) => {
+                        return Err(Refusal::permanent(550, (7, 1), Text::literal("Relaying denied")));
+                    }
+                }
+            }
+        };
+        match mailbox {
+            Ok(Some(mailbox)) => {
+                self.accept(to, params, Some(mailbox));
+                Ok(())
+            }
+            Ok(None) => Err(Refusal::permanent(550, (1, 1), Text::literal("No such mailbox here"))),
+            Err(error) => Err(trouble(&error)),
+        }
+    }
+
+    fn accept(&mut self, to: ForwardPath, params: RcptParams, mailbox: Option<crate::directory::Mailbox>) {
+        let transaction = self.transaction.as_mut().expect("the session asks for MAIL before RCPT");
+        transaction.recipients.push(Accepted { recipient: Recipient { to, params }, mailbox });
+    }
+
+    fn begin(&mut self) {
+        let session = self.driver.session();
+        let (hello, extended) = match session.hello() {
+            Some((hello, extended)) => (hello.as_str().to_owned(), extended),
+            None => (String::new(), false),
+        };
+        let mut with = match (self.service, extended) {
+            (Service::Lmtp, _) => "LMTP".to_owned(),
+            (_, true) => "ESMTP".to_owned(),
+            (_, false) => "SMTP".to_owned(),
+        };
+        // RFC 3848: S for TLS, A for a login.
+        if session.security().is_tls() {
+            with.push('S');
+        }
+        if session.identity().is_some() {
+            with.push('A');
+        }
+        let fix_ups = match self.service {
+            Service::Submission { .. } => FixUps::Submission,
+            _ => FixUps::None,
+        };
+        let trace = Trace { hello: &hello, peer: self.peer, with: &with };
+        let transaction = self.transaction.as_ref().expect("the session asks for MAIL before DATA");
+        self.incoming = Some(Incoming::begin(&self.shared, transaction, &trace, fix_ups));
+    }
+
+    async fn message(&mut self, size: u64) -> Result<Delivered, Refusal> {
+        let (Some(transaction), Some(incoming)) = (self.transaction.take(), self.incoming.take()) else {
+            return Err(Refusal::transient(451, (3, 0), Text::literal("The message was lost, send it again")));
+        };
+        incoming.finish(&self.shared, &transaction).await.map_err(|error| {
+            tracing::error!(id = transaction.id, %error, "a message could not be stored");
+            trouble(&error)
+        })?;
+        let journal = &self.shared.journal;
+        journal.note(Note::Accepted {
+            id: transaction.id.clone(),
+            from: transaction.from.as_str().to_owned(),
+            recipients: transaction.recipients.len(),
+            size,
+        });
+        for accepted in &transaction.recipients {
+            let id = transaction.id.clone();
+            journal.note(match &accepted.mailbox {
+                Some(mailbox) => Note::Delivered { id, mailbox: mailbox.address.clone() },
+                None => Note::Queued { id, destination: accepted.recipient.to.as_str().to_owned() },
+            });
+        }
+        let text = Text::lossy(&format!("OK queued as {}", transaction.id), 100);
+        let yes = postrider_smtp::Accepted::with(250, (0, 0), text);
+        Ok(match self.service {
+            // RFC 2033, 4.2: a reply for each recipient.
+            Service::Lmtp => Delivered::to_each(vec![Ok(yes); transaction.recipients.len()]),
+            _ => Delivered::to_all(yes),
+        })
+    }
+}
+
+/// What a client is told when the store fails.
+fn trouble(error: &Error) -> Refusal {
+    match error {
+        Error::QuotaExceeded { .. } => Refusal::transient(452, (2, 2), Text::literal("The mailbox is full")),
+        Error::Full => Refusal::transient(452, (3, 1), Text::literal("No room for the message now")),
+        _ => Refusal::transient(451, (3, 0), Text::literal("The message cannot be stored now, try again later")),
+    }
+}
