@@ -374,7 +374,9 @@ fn auth(cursor: &mut Cursor<'_>) -> Result<(MechanismName, Option<Secret<String>
     }
     cursor.expect(b' ', "a space and the initial response")?;
     match core::str::from_utf8(cursor.rest()) {
-        Ok(initial) if !initial.is_empty() => Ok((mechanism, Some(Secret::new(initial.to_owned())))),
+        Ok(initial) if !initial.is_empty() && !initial.contains(char::is_control) => {
+            Ok((mechanism, Some(Secret::new(initial.to_owned()))))
+        }
         Ok(_) | Err(_) => cursor.fail("an initial response in base64"),
     }
 }
