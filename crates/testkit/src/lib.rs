@@ -31,6 +31,8 @@
 //! reports to what it really said and reported, for a person to read over. Talks for both roles are not rewritten.
 
 mod escape;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod pair;
 mod play;
 mod rng;

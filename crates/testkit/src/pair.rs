@@ -320,7 +320,11 @@ impl Pipe {
 
     /// When something arrives that is not here yet.
     fn wake(&self, now: Instant) -> Option<Instant> {
-        let arrives = self.pieces.front().map(|(at, _)| *at)?;
+        let arrives = match self.pieces.front() {
+            Some((at, _)) => *at,
+            None if self.ended && !self.end_told => now,
+            None => return None,
+        };
         let at = self.stalled_until.map_or(arrives, |until| until.max(arrives));
         (at > now).then_some(at)
     }
