@@ -18,7 +18,7 @@ use core::time::Duration;
 
 use postrider_core::{Instant, Machine, Pending, Question, Questions, SessionId, Stale, Step, Text, Timer};
 
-use crate::classify::{Hint, Verdict, classify};
+use crate::classify::{Hint, Scope, Verdict, classify};
 use crate::dns::{Answer, DnsFailure, RecordType};
 use crate::{
     Destination, Dice, Hop, HopFailure, MxLookup, Name, NotSent, Outcome, Reason, Relay, RetrySchedule, Route, Routing,
@@ -199,6 +199,8 @@ struct Recipient {
 enum RecipientState {
     /// To be tried in this round.
     Open,
+    /// To be tried in this round, at another host than this one.
+    Elsewhere,
     /// Done for this round.
     Deferred,
     Settled(Disposition),
@@ -340,6 +342,7 @@ impl Delivery {
             (RecipientState::Settled(how), _) => Next::Settled(how.clone()),
             (_, Phase::Waiting) => Next::RoundAt(self.next),
             (RecipientState::Deferred, _) => Next::RoundAt(self.next),
+            (RecipientState::Elsewhere, _) => Next::Underway(Reason::NextExchange),
             (RecipientState::Open, Phase::Resolving { lookup, .. }) => Next::Underway(lookup.reason()),
             (RecipientState::Open, Phase::Trying(trying)) => Next::Underway(trying.reason),
             (RecipientState::Open, Phase::RoundOver | Phase::Finished { .. }) => Next::Underway(Reason::RetryLater),
@@ -500,13 +503,17 @@ impl Delivery {
         };
         let limit = self.config.recipients.max(1).min(*limit);
         let group: Vec<usize> = self.open().take(limit).collect();
+        if group.is_empty() {
+            if self.recipients.iter().any(|recipient| matches!(recipient.state, RecipientState::Elsewhere)) {
+                self.go_on(Onward::NextHop);
+            } else {
+                self.phase = Phase::RoundOver;
+            }
+            return None;
+        }
         let Phase::Trying(trying) = &mut self.phase else {
             unreachable!("it was a moment ago");
         };
-        if group.is_empty() {
-            self.phase = Phase::RoundOver;
-            return None;
-        }
         let (answer, question) = self.questions.ask::<ask::Attempt>();
         trying.open = Some((question, group.clone()));
         self.timer.arm(self.config.attempt_wait);
@@ -565,7 +572,7 @@ impl Delivery {
 
     /// What was said of each recipient of the group.
     fn outcomes(&mut self, group: &[usize], outcomes: Vec<Outcome>, remote: &Destination) -> Onward {
-        let mut onward = Onward::SameHop(Reason::NextGroup);
+        let mut left = false;
         let mut over_limit = Vec::new();
         let mut progress = false;
         let outcomes = outcomes.into_iter().chain(core::iter::repeat(Outcome::NotSent(NotSent::Ended)));
@@ -596,8 +603,12 @@ impl Delivery {
                         }
                         Verdict::Transient if class.hint == Hint::TooManyRecipients => over_limit.push((index, why)),
                         Verdict::Transient if class.next_host() => {
-                            self.recipients[index].last = Some(why);
-                            onward = Onward::NextHop;
+                            let recipient = &mut self.recipients[index];
+                            recipient.last = Some(why);
+                            if class.scope == Scope::Host {
+                                recipient.state = RecipientState::Elsewhere;
+                            }
+                            left = true;
                         }
                         // "Accepted" as a refusal is the caller's mistake; doing it again later is safe.
                         Verdict::Transient | Verdict::Accepted => {
@@ -627,7 +638,7 @@ impl Delivery {
                     let lost = HopFailure::Lost(Text::literal("before the transaction was over"));
                     let why = share(Diagnosis::hop(&lost, remote.clone()));
                     self.recipients[index].last = Some(why);
-                    onward = Onward::NextHop;
+                    left = true;
                 }
             }
         }
@@ -639,10 +650,19 @@ impl Delivery {
                 self.defer(index, &why);
             }
         }
-        onward
+        // A host that settles some works, whatever it said of others: those whose connection it closed get a new one.
+        // As each such turn settles somebody, there is an end.
+        if left && !progress { Onward::NextHop } else { Onward::SameHop(Reason::NextGroup) }
     }
 
     fn go_on(&mut self, onward: Onward) {
+        if let Onward::NextHop = onward {
+            for recipient in &mut self.recipients {
+                if let RecipientState::Elsewhere = recipient.state {
+                    recipient.state = RecipientState::Open;
+                }
+            }
+        }
         let Phase::Trying(trying) = &mut self.phase else {
             unreachable!("an attempt was just answered");
         };

@@ -129,7 +129,7 @@ impl Delivery {
                 ) as u32
             });
             let settled = match &recipient.state {
-                RecipientState::Open | RecipientState::Deferred => None,
+                RecipientState::Open | RecipientState::Elsewhere | RecipientState::Deferred => None,
                 RecipientState::Settled(Disposition::Delivered(_)) => Some(Settlement::Delivered),
                 RecipientState::Settled(Disposition::Failed(_)) => Some(Settlement::Failed),
                 RecipientState::Settled(Disposition::Expired(_)) => Some(Settlement::Expired),

@@ -209,6 +209,19 @@ fn what_was_not_tried_goes_to_the_next_host() {
 }
 
 #[test]
+fn a_host_that_hangs_up_after_some_gets_the_others_in_a_new_connection() {
+    let mut lab = Lab::new(3);
+    lab.run(&mut |_, recipients| {
+        let mut outcomes = vec![Outcome::NotSent(NotSent::Ended); recipients.len()];
+        outcomes[0] = accepted();
+        Ok(outcomes)
+    });
+    let expected =
+        ["2001:db8::1 [0, 1, 2] BestExchange", "2001:db8::1 [1, 2] NextGroup", "2001:db8::1 [2] NextGroup", "finished"];
+    assert_eq!(lab.log, expected);
+}
+
+#[test]
 fn recipients_go_in_groups() {
     let mut config = DeliveryConfig::default();
     config.recipients = 2;
@@ -396,6 +409,24 @@ fn hurry_begins_the_next_round_now() {
     lab.delivery.hurry();
     lab.run(&mut |_, _| Ok(vec![accepted()]));
     assert_eq!(lab.status(0), "delivered 2.0.0");
+}
+
+#[test]
+fn each_recipient_can_be_explained() {
+    let mut lab = Lab::new(2);
+    assert!(lab.delivery.explain(2).is_none());
+    lab.run(&mut |_, _| Ok(vec![accepted(), refused(RefusedAt::Rcpt, "450 4.2.1 busy")]));
+    assert_eq!(
+        lab.delivery.explain(0).unwrap().to_string(),
+        "delivered; 2.0.0: the server took responsibility (RFC 5321, 6.1); host a.example said \"250 2.0.0 queued\""
+    );
+    let waits = lab.delivery.explain(1).unwrap();
+    let text = waits.to_string();
+    assert!(text.starts_with("after 1 rounds, waits until 18000"), "{text}");
+    assert!(
+        text.ends_with("4.2.1: the server refused for now (RFC 5321, 4.2.1); host a.example said \"450 4.2.1 busy\"")
+    );
+    assert_eq!(waits.expires, DeliveryConfig::default().schedule.expires(NOON));
 }
 
 #[test]
