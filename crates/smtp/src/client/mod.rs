@@ -804,7 +804,9 @@ impl Client {
     }
 
     fn no_tls(&mut self) {
-        self.end(Closed::Tls("the server does not offer STARTTLS, or refuses it".into()));
+        let why = Closed::Tls("the server does not offer STARTTLS, or refuses it".into());
+        self.say(&Command::Quit);
+        self.end_politely(why);
     }
 
     /// The message is done with.
@@ -838,8 +840,18 @@ impl Client {
         if self.link.is_closed() {
             return;
         }
-        self.conclude();
         self.link.close(&why);
+        self.ended(why);
+    }
+
+    /// Ends the session without a failure of the connection: what was said still goes out.
+    fn end_politely(&mut self, why: Closed) {
+        self.link.close(&Closed::ByUs);
+        self.ended(why);
+    }
+
+    fn ended(&mut self, why: Closed) {
+        self.conclude();
         self.expected.clear();
         self.stage = Stage::Quitting;
         self.events.push_back(Event::Closed(why));

@@ -1,0 +1,10 @@
+//! The tests of SMTP, one binary.
+
+mod client_talks;
+mod converse;
+mod data;
+mod dialogue;
+mod pair;
+mod server_cases;
+mod server_talks;
+mod wire;

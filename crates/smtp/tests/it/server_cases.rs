@@ -1,0 +1,280 @@
+//! Cases whose input is made by rule, against a server whose application says yes to everything.
+
+use crate::converse::{Heard, both, converse, whole};
+use postrider_core::{Closed, Instant, Machine, ProtocolError, Session, Step};
+use postrider_sasl::MechanismName;
+use postrider_smtp::server::{Config, Event};
+use postrider_smtp::wire::BareNewlines;
+use postrider_smtp::{Refusal, Server};
+use postrider_testkit::Rng;
+use std::sync::Arc;
+
+fn config() -> Config {
+    Config::new("mx.example".parse().expect("a name"))
+}
+
+const UP_TO_DATA: &[u8] = b"EHLO c.example\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<x@mx.example>\r\nDATA\r\n";
+
+/// What is not the end of a message, and somebody takes for it.
+const ILLEGAL_ENDS: [&[u8]; 15] = [
+    b"\n.\n",
+    b"\n.\r\n",
+    b"\r\n.\n",
+    b"\r.\r",
+    b"\r.\r\n",
+    b"\r.\n",
+    b"\r\n.\r",
+    b"\r\r\n.\r\r\n",
+    b"\r\n.\r\r\n",
+    b"\r\n.\0\r\n",
+    b"\r\n\0.\r\n",
+    b"\n\0.\r\n",
+    b"\n.\r.\n",
+    b"\n\r.\n\r",
+    // This one does hold an end, but its first CR is bare. What follows it is commands.
+    b"\r\r\n.\r\n",
+];
+
+fn smuggled(end: &[u8]) -> Vec<u8> {
+    let evil = b"MAIL FROM:<evil@c.example>\r\nRCPT TO:<x@mx.example>\r\nDATA\r\nevil";
+    [UP_TO_DATA, b"Subject: a\r\n\r\ntext", end, evil, b"\r\n.\r\nQUIT\r\n"].concat()
+}
+
+#[test]
+fn case_01_illegal_ends_never_end_a_message_and_it_is_refused() {
+    for end in &ILLEGAL_ENDS[..14] {
+        let input = smuggled(end);
+        let mut runs: Vec<Heard> = vec![both(&config(), &input)];
+        for seed in 1..20 {
+            let mut rng = Rng::new(seed);
+            runs.push(converse(config(), &input, || rng.between(1, 30)));
+        }
+        for heard in runs {
+            let shown = end.escape_ascii();
+            assert_eq!(heard.senders, ["a@c.example"], "after {shown}");
+            assert!(heard.taken.is_empty(), "after {shown}");
+            assert_eq!(heard.codes(), [250, 250, 250, 354, 554, 221], "after {shown}");
+            assert_eq!(heard.resets, 1, "after {shown}");
+        }
+    }
+}
+
+#[test]
+fn case_01_illegal_ends_are_text_where_newlines_are_normalised() {
+    for end in &ILLEGAL_ENDS[..14] {
+        let mut config = config();
+        config.bare_newlines = BareNewlines::Normalise;
+        let heard = both(&config, &smuggled(end));
+        assert_eq!(heard.senders, ["a@c.example"], "after {}", end.escape_ascii());
+        assert_eq!(heard.codes(), [250, 250, 250, 354, 250, 221], "after {}", end.escape_ascii());
+        let [message] = &heard.taken[..] else { panic!("one message") };
+        assert!(message.ends_with(b"evil\r\n"), "{}", message.escape_ascii());
+        let clean = String::from_utf8(message.clone()).unwrap().replace("\r\n", "");
+        assert!(!clean.contains(['\r', '\n', '\0']), "{clean:?}");
+    }
+}
+
+#[test]
+fn case_01_a_legal_end_after_a_bare_cr_refuses_the_message_before_it() {
+    let input = [UP_TO_DATA, b"text", ILLEGAL_ENDS[14], b"QUIT\r\n"].concat();
+    let heard = both(&config(), &input);
+    assert_eq!(heard.codes(), [250, 250, 250, 354, 554, 221]);
+    assert!(heard.taken.is_empty());
+}
+
+#[test]
+fn case_10_an_auth_response_of_a_mebibyte_is_refused_in_bounded_memory() {
+    let mut config = config().dangerous_allow_plaintext_auth();
+    config.auth = vec![MechanismName::Plain];
+    let long = vec![b'A'; 1 << 20];
+    let first = [b"EHLO c.example\r\nAUTH PLAIN ", &long[..], b"\r\nNOOP\r\nQUIT\r\n"].concat();
+    assert_eq!(whole(config.clone(), &first).codes(), [250, 500, 250, 221]);
+    let second = [b"EHLO c.example\r\nAUTH PLAIN\r\n", &long[..], b"\r\nNOOP\r\nQUIT\r\n"].concat();
+    let heard = whole(config, &second);
+    assert_eq!(heard.codes(), [250, 334, 500, 250, 221]);
+    assert!(heard.said.contains("500 5.5.6"));
+}
+
+#[test]
+fn case_19_long_lines_are_refused_and_the_next_is_found() {
+    let ten = [b"EHLO c.example\r\nNOOP ", &vec![b'a'; 10_000][..], b"\r\nNOOP\r\nQUIT\r\n"].concat();
+    assert_eq!(both(&config(), &ten).codes(), [250, 500, 250, 221]);
+    let endless = [b"EHLO c.example\r\n", &vec![b'a'; 1_000_000][..], b"\r\nNOOP\r\nQUIT\r\n"].concat();
+    assert_eq!(whole(config(), &endless).codes(), [250, 500, 250, 221]);
+    let never = [b"EHLO c.example\r\n", &vec![b'a'; 1_000_000][..]].concat();
+    let heard = whole(config(), &never);
+    assert_eq!((heard.codes(), heard.closed), (vec![250, 500], Some(Closed::Eof)));
+    let many = [b"EHLO c.example\r\n".to_vec(), [&vec![b'a'; 3000][..], b"\r\n"].concat().repeat(30)].concat();
+    let heard = whole(config(), &many);
+    assert_eq!(heard.codes().last(), Some(&421));
+    assert_eq!(heard.closed, Some(Closed::Protocol(ProtocolError::TooManyErrors { limit: 20 })));
+}
+
+#[test]
+fn case_30_floods_end_with_421() {
+    let floods = [
+        (&b"NOOP\r\n"[..], 20, 250),
+        (b"RSET\r\n", 20, 250),
+        (b"VRFY a\r\n", 20, 252),
+        (b"EHLO c.example\r\n", 4, 250),
+        (b"FOO\r\n", 21, 500),
+    ];
+    for (command, allowed, code) in floods {
+        let input = [b"EHLO c.example\r\n".to_vec(), command.repeat(100_000)].concat();
+        let heard = whole(config(), &input);
+        let codes = heard.codes();
+        assert_eq!(codes.len(), 1 + allowed + 1, "{}", command.escape_ascii());
+        assert!(codes[1..=allowed].iter().all(|&c| c == code), "{codes:?}");
+        assert_eq!(codes[allowed + 1], 421);
+        assert!(matches!(heard.closed, Some(Closed::Protocol(_))));
+    }
+    let rcpt = b"RCPT TO:<x@mx.example>\r\n".repeat(100_000);
+    let input = [b"EHLO c.example\r\nMAIL FROM:<a@c.example>\r\n", &rcpt[..]].concat();
+    let heard = whole(config(), &input);
+    let count = |code| heard.codes().iter().filter(|&&c| c == code).count();
+    assert_eq!((count(250), count(452), count(421)), (1002, 1000, 1));
+    assert!(heard.said.contains("452 4.5.3"));
+}
+
+#[test]
+fn case_32_a_client_that_does_not_read_gets_no_more() {
+    let mut config = config();
+    config.limits.idle_commands = u32::MAX;
+    let limit = config.limits.link;
+    let mut server = Server::new(Arc::new(config), 1);
+    let mut taken = 0;
+    for _ in 0..1000 {
+        while let Step::Event(_) = server.poll(Instant::ORIGIN) {}
+        taken += server.receive(&b"NOOP\r\n".repeat(1000));
+    }
+    assert!(server.output().len() <= limit.output + 512, "{}", server.output().len());
+    assert!(taken <= limit.input + limit.output, "{taken} octets of commands were taken");
+    assert_eq!(server.window(), 0);
+}
+
+#[test]
+fn case_33_a_message_without_end_ends_the_session() {
+    let mut config = config();
+    config.limits.message = 1000;
+    config.limits.message_excess = 10_000;
+    let input = [UP_TO_DATA, &b"0123456789\r\n".repeat(100_000)[..]].concat();
+    let heard = whole(config, &input);
+    assert_eq!(heard.codes(), [250, 250, 250, 354, 552]);
+    assert!(matches!(heard.closed, Some(Closed::Protocol(ProtocolError::TooMuch { .. }))));
+    assert_eq!(heard.resets, 1);
+}
+
+#[test]
+fn header_has_a_limit() {
+    let mut config = config();
+    config.limits.header = 100;
+    let long = [UP_TO_DATA, b"A: ", &vec![b'a'; 100], b"\r\n\r\n.\r\nQUIT\r\n"].concat();
+    assert_eq!(both(&config, &long).codes(), [250, 250, 250, 354, 552, 221]);
+    let body = [UP_TO_DATA, b"A: b\r\n\r\n", &vec![b'a'; 100], b"\r\n.\r\nQUIT\r\n"].concat();
+    assert_eq!(both(&config, &body).codes(), [250, 250, 250, 354, 250, 221]);
+}
+
+#[test]
+fn answers_in_any_order_give_the_same_wire() {
+    let input = b"EHLO c.example\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<1@x>\r\nRCPT TO:<2@x>\r\nRCPT TO:<3@x>\r\nRCPT TO:<4@x>\r\nNOOP\r\n";
+    let mut wires = vec![];
+    for seed in 0..24 {
+        let mut config = config();
+        config.undecided = 4;
+        let mut server = Server::new(Arc::new(config), 1);
+        assert_eq!(server.receive(input), input.len());
+        let (mut open, mut wire, mut rng) = (vec![], vec![], Rng::new(seed));
+        loop {
+            while let Step::Event(event) = server.poll(Instant::ORIGIN) {
+                match event {
+                    Event::Mail { answer, .. } => server.accept(answer).unwrap(),
+                    Event::Rcpt { answer, to, .. } => open.push((answer, to)),
+                    other => panic!("{other:?}"),
+                }
+            }
+            wire.extend_from_slice(server.output());
+            server.sent(server.output().len());
+            if open.is_empty() {
+                break;
+            }
+            let (answer, to) = open.swap_remove(rng.below(open.len()));
+            let refusal = Refusal::permanent(550, (1, 1), "No such mailbox".try_into().unwrap());
+            let verdict = if to.as_str().starts_with('3') { Err(refusal) } else { Ok(Default::default()) };
+            server.answer(answer, verdict).unwrap();
+        }
+        wires.push(String::from_utf8(wire).unwrap());
+    }
+    assert!(wires.iter().all(|wire| *wire == wires[0]));
+    assert!(wires[0].ends_with(
+        "250 2.1.5 Recipient OK\r\n250 2.1.5 Recipient OK\r\n550 5.1.1 No such mailbox\r\n250 2.1.5 Recipient OK\r\n250 2.0.0 OK\r\n"
+    ));
+}
+
+#[test]
+fn long_and_foreign_reply_texts_fit_the_wire() {
+    let mut server = Server::new(Arc::new(config()), 1);
+    assert_eq!(server.receive(b"EHLO c.example\r\nMAIL FROM:<a@c.example>\r\n"), 41);
+    let text = "å".repeat(1000).try_into().unwrap();
+    loop {
+        match server.poll(Instant::ORIGIN) {
+            Step::Event(Event::Mail { answer, .. }) => {
+                server.refuse(answer, Refusal::transient(450, (2, 0), text)).unwrap();
+                break;
+            }
+            Step::Event(_) => {}
+            Step::Idle { .. } => panic!("MAIL is asked about"),
+        }
+    }
+    assert!(matches!(server.poll(Instant::ORIGIN), Step::Idle { .. }));
+    let out = String::from_utf8(server.output().to_vec()).unwrap();
+    assert!(out.lines().all(|line| line.len() <= 510 && line.is_ascii()), "{out}");
+    assert_eq!(out.lines().filter(|line| line.starts_with("450")).count(), 3);
+}
+
+#[test]
+fn random_garbage_never_panics_and_cuts_do_not_matter() {
+    const WORDS: [&[u8]; 22] = [
+        b"EHLO a\r\n",
+        b"HELO a\r\n",
+        b"MAIL FROM:<a@b>\r\n",
+        b"RCPT TO:<a@b>\r\n",
+        b"RSET\r\n",
+        b"NOOP\r\n",
+        b"QUIT\r\n",
+        b"AUTH PLAIN\r\n",
+        b"AUTH LOGIN\r\n",
+        b"YQ==\r\n",
+        b"*\r\n",
+        b"\r\n",
+        b"\n",
+        b"\r",
+        b".",
+        b"\0",
+        b"\xff",
+        b"MAIL ",
+        b"VRFY a\r\n",
+        b"a",
+        b"FROM:<",
+        b"BDAT 3 LAST\r\n",
+    ];
+    for seed in 0..300 {
+        let mut rng = Rng::new(seed);
+        let mut input = vec![];
+        for _ in 0..rng.between(1, 40) {
+            input.extend_from_slice(WORDS[rng.below(WORDS.len())]);
+            if rng.one_in(8) {
+                input.extend_from_slice(b"EHLO a\r\nMAIL FROM:<a@b>\r\nRCPT TO:<a@b>\r\nDATA\r\n.\r\n");
+            }
+        }
+        let mut config = config().dangerous_allow_plaintext_auth();
+        config.auth = vec![MechanismName::Plain, MechanismName::Login];
+        let first = whole(config.clone(), &input);
+        if first.said.contains("not invited") {
+            // What had come when DATA was refused is the one thing that must depend on when it came.
+            continue;
+        }
+        assert_eq!(first, both(&config, &input), "seed {seed}");
+        let cut = converse(config, &input, || rng.between(1, 7));
+        assert_eq!((first.said, first.taken, first.closed), (cut.said, cut.taken, cut.closed), "seed {seed}");
+    }
+}
