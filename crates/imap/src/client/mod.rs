@@ -400,6 +400,10 @@ impl Client {
                 return;
             }
             let follows = |ahead: &Job| match (next.verb, ahead.verb) {
+                // How the next command is written depends on the capabilities that the session itself asks for.
+                (_, Some(Verb::Capability)) if ahead.id.is_none() => false,
+                // What came before SELECT is about the mailbox before.
+                (Some(Verb::Select | Verb::Examine), _) => false,
                 (Some(verb), Some(ahead)) => verb.may_follow(ahead),
                 // Who knows what it does.
                 (None, _) | (_, None) => false,
@@ -808,10 +812,11 @@ fn answer_challenge(exchange: &mut Exchange, text: &[u8], link: &mut Link) {
     /// Octets of base64. The largest challenges, of Kerberos, have some kilobytes.
     const LIMIT: usize = 16 * 1024;
     let message = line::challenge(text, LIMIT).ok().and_then(|challenge| {
-        if core::mem::replace(&mut exchange.initial, false) && challenge.is_empty() {
-            if let Some(initial) = exchange.mechanism.initial() {
-                return Some(initial);
-            }
+        if core::mem::replace(&mut exchange.initial, false)
+            && challenge.is_empty()
+            && let Some(initial) = exchange.mechanism.initial()
+        {
+            return Some(initial);
         }
         exchange.mechanism.respond(&challenge).ok()
     });

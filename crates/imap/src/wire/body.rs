@@ -313,6 +313,9 @@ impl PartialEq for Disposition<'_> {
     }
 }
 
+/// Parameters: names and values.
+pub type Pairs<'a> = &'a [(&'a [u8], &'a [u8])];
+
 /// The fields of one part, for [`BodyBuilder`]. `None` and empty are sent as NIL.
 #[derive(Clone, Default, Debug)]
 pub struct PartFields<'a> {
@@ -321,7 +324,7 @@ pub struct PartFields<'a> {
     /// `plain` of text/plain.
     pub media_subtype: &'a [u8],
     /// Parameters of Content-Type.
-    pub params: &'a [(&'a [u8], &'a [u8])],
+    pub params: Pairs<'a>,
     /// Content-ID.
     pub id: Option<&'a [u8]>,
     /// Content-Description.
@@ -335,7 +338,7 @@ pub struct PartFields<'a> {
     /// Content-MD5.
     pub md5: Option<&'a [u8]>,
     /// Content-Disposition: kind and parameters.
-    pub disposition: Option<(&'a [u8], &'a [(&'a [u8], &'a [u8])])>,
+    pub disposition: Option<(&'a [u8], Pairs<'a>)>,
     /// Content-Language.
     pub languages: &'a [&'a [u8]],
     /// Content-Location.

@@ -166,16 +166,17 @@ impl Framer {
         let line = &input[self.line..len];
         let free_text = !self.begun && self.grammar == Grammar::Responses && is_free_text(line);
         self.begun = true;
-        if !free_text && line.last() == Some(&b'}') {
-            if let Some(literal) = literal_at_end(line)? {
-                self.literals += 1;
-                if self.literals > self.limits.literals {
-                    return Err(FrameError::TooManyLiterals(self.limits.literals));
-                }
-                let announced = Announced { len: lf + 1, ..literal };
-                self.state = State::Asked(announced);
-                return Ok(Frame::Literal(announced));
+        if !free_text
+            && line.last() == Some(&b'}')
+            && let Some(literal) = literal_at_end(line)?
+        {
+            self.literals += 1;
+            if self.literals > self.limits.literals {
+                return Err(FrameError::TooManyLiterals(self.limits.literals));
             }
+            let announced = Announced { len: lf + 1, ..literal };
+            self.state = State::Asked(announced);
+            return Ok(Frame::Literal(announced));
         }
         self.drop_unit();
         Ok(Frame::Unit { len, end })

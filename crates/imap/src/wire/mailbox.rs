@@ -69,9 +69,7 @@ impl Mailbox {
 
     /// From the wire. `utf8`: names are UTF-8, not modified UTF-7.
     pub(crate) fn decode(octets: &[u8], utf8: bool) -> Self {
-        let text = if utf8 {
-            core::str::from_utf8(octets).ok().map(Into::into)
-        } else if octets.iter().all(|b| b.is_ascii() && *b != b'&') {
+        let text = if utf8 || octets.iter().all(|b| b.is_ascii() && *b != b'&') {
             core::str::from_utf8(octets).ok().map(Into::into)
         } else {
             decode_utf7(octets).map(alloc::borrow::Cow::<str>::from)

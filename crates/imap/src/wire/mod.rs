@@ -23,6 +23,7 @@ mod mailbox;
 mod parse_command;
 mod parse_fetch;
 mod parse_response;
+mod parse_search;
 mod response;
 mod search;
 mod set;
@@ -31,7 +32,7 @@ mod status;
 mod strings;
 
 pub use atom::{Atom, BadAtom, Tag};
-pub use body::{BodyBuilder, BodyStructure, Disposition, MediaKind, Part, PartFields};
+pub use body::{BodyBuilder, BodyStructure, Disposition, MediaKind, Pairs, Part, PartFields};
 pub use capability::{Capabilities, Capability};
 pub use command::{
     Append, Argument, Authenticate, Command, Fetch, FlagChange, Password, Qresync, SelectParams, Store, StoreMode,

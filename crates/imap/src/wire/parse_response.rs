@@ -16,8 +16,9 @@ use super::encode::Dialect;
 use super::fetch::Raw;
 use super::list::{ListEntry, ListPattern, MailboxAttribute, NamespaceEntry, Namespaces};
 use super::mailbox::Mailbox;
-use super::parse_command::{id, search_partial};
+use super::parse_command::id;
 use super::parse_fetch::{FetchReader, FetchStep};
+use super::parse_search::search_partial;
 use super::response::{Code, Condition, Continue, Data, Response, Status};
 use super::search::Esearch;
 use super::set::UidSet;
@@ -69,10 +70,10 @@ pub(crate) fn begin(c: &mut Cursor<'_>) -> Begin {
         // Data without its star, or with a tag for one.
         for at in [c.at, start] {
             c.at = at;
-            if c.peek().is_some_and(|b| b.is_ascii_digit()) {
-                if let Ok(data) = numbered(c) {
-                    return data;
-                }
+            if c.peek().is_some_and(|b| b.is_ascii_digit())
+                && let Ok(data) = numbered(c)
+            {
+                return data;
             }
         }
     }

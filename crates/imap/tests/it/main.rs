@@ -1,5 +1,6 @@
 //! Tests of the crate as its users see it.
 
+mod client;
 mod interop;
 mod server_dialogue;
 mod server_memory;
