@@ -13,6 +13,9 @@
 mod config;
 mod event;
 mod gather;
+mod incoming;
+mod needs;
+mod outgoing;
 mod reading;
 mod selected;
 mod sending;
@@ -27,18 +30,15 @@ use alloc::collections::VecDeque;
 use alloc::format;
 
 use postrider_core::{
-    Closed, Excerpt, Instant, Link, Machine, Misuse, Pending, ProtocolError, Question, Security, SessionId, Step, Tap,
-    Timer, session_over_link,
+    Closed, Instant, Link, Machine, Misuse, Pending, Question, Security, SessionId, Step, Tap, Timer, session_over_link,
 };
-use postrider_sasl::{Mechanism, line};
+use postrider_sasl::Mechanism;
 
 use crate::dialogue::{Dialogue, Ending, State, Verb};
-use crate::wire::{
-    Append, Atom, Authenticate, Capabilities, Capability, Code, Command, Condition, Data, DateTime, Dialect, Encoder,
-    Flags, Literals, Mailbox, Password, Response, Status, Tag,
-};
-use reading::{Read, Reader};
-use sending::{Exchange, Job, Message, Progress, Sending, Work, verb};
+use crate::wire::{Append, Capabilities, Capability, Command, DateTime, Dialect, Encoder, Flag, Flags, Mailbox, Tag};
+use needs::{is_in_rev2, required};
+use reading::Reader;
+use sending::{Job, Sending, Work, verb};
 
 /// The questions.
 pub mod ask {
@@ -182,7 +182,7 @@ impl Client {
         date: Option<DateTime>,
         size: u64,
     ) -> Result<CommandId, Misuse> {
-        if flags.iter().any(crate::wire::Flag::is_servers) {
+        if flags.iter().any(Flag::is_servers) {
             return Err(Misuse::new("a client cannot set this flag"));
         }
         let append = Append { mailbox: to, flags, date, size, binary: false, utf8: false };
@@ -379,386 +379,6 @@ impl Client {
         Err(Misuse::new("a password is not sent without TLS"))
     }
 
-    // ── sending ──
-
-    /// Sends as many commands as may be sent now.
-    fn send(&mut self) {
-        while matches!(self.phase, Phase::Running) && !self.link.is_congested() {
-            if let Some(sending) = &mut self.sending {
-                if sending.go_on(&mut self.link) == Progress::Blocked {
-                    return self.want_message();
-                }
-                let sending = self.sending.take().expect("it was there a line above");
-                match sending.refused {
-                    Some(status) => self.completed(sending.job, status),
-                    None => self.waiting.push_back(sending.job),
-                }
-                continue;
-            }
-            let Some(next) = self.queue.front() else { return };
-            if self.waiting.len() >= self.config.limits.pipeline {
-                return;
-            }
-            let follows = |ahead: &Job| match (next.verb, ahead.verb) {
-                // How the next command is written depends on the capabilities that the session itself asks for.
-                (_, Some(Verb::Capability)) if ahead.id.is_none() => false,
-                // What came before SELECT is about the mailbox before.
-                (Some(Verb::Select | Verb::Examine), _) => false,
-                (Some(verb), Some(ahead)) => verb.may_follow(ahead),
-                // Who knows what it does.
-                (None, _) | (_, None) => false,
-            };
-            if !self.waiting.iter().all(follows) || self.bye {
-                return;
-            }
-            let job = self.queue.pop_front().expect("it is at the front");
-            self.begin(job);
-        }
-    }
-
-    /// Begins to send a command, unless it has lost its place.
-    fn begin(&mut self, mut job: Job) {
-        if let (Some(verb), Some(id)) = (job.verb, job.id) {
-            let why = match self.dialogue.may(verb) {
-                Err(why) => Some(Misuse::new(format!("{why}"))),
-                // TLS was expected when it was given, and did not come.
-                Ok(()) if job.work.exposes_secret() => self.secret_may_be_sent().err(),
-                Ok(()) => None,
-            };
-            if let Some(why) = why {
-                return self.events.push_back(Event::NotSent { of: id, why });
-            }
-        }
-        self.agree_on_literals();
-        let mut message = None;
-        job.work = match core::mem::replace(&mut job.work, Work::Sent) {
-            Work::Plain(command) => {
-                let mut work = Work::Sent;
-                if let Command::Select { mailbox, read_only, .. } = &*command {
-                    self.selected = Some(Selected::new(mailbox.clone(), *read_only));
-                    work = Work::Selecting;
-                }
-                sending::encode(&job.tag, *command, &mut self.encoder);
-                work
-            }
-            Work::Login(mechanism) => self.begin_login(&job.tag, mechanism),
-            Work::Append(append) => {
-                sending::encode(&job.tag, Command::Append((*append).clone()), &mut self.encoder);
-                message = Some(Message { left: append.size, append, asked: None });
-                Work::Sent
-            }
-            Work::Idle { done } => {
-                sending::encode(&job.tag, Command::Idle, &mut self.encoder);
-                Work::Idling { begun: false, done, again: false }
-            }
-            sent @ (Work::Sent | Work::Selecting | Work::Exchange(_) | Work::Idling { .. }) => sent,
-        };
-        // Most commands go out in one piece.
-        if message.is_none() && !self.encoder.waits() {
-            self.encoder.send(&mut self.link);
-            return self.waiting.push_back(job);
-        }
-        self.sending = Some(Sending::new(job, message, &mut self.encoder));
-    }
-
-    fn begin_login(&mut self, tag: &Tag, mut mechanism: Box<dyn Mechanism>) -> Work {
-        let inline = self.capabilities.as_ref().is_some_and(|known| known.contains(&Capability::SaslIr));
-        let initial = if inline { mechanism.initial() } else { None };
-        let sent = initial.is_some();
-        let name = Atom::new(mechanism.name().as_str()).expect("the names of mechanisms are atoms");
-        let initial = initial.map(|initial| Password::new(initial.into_inner()));
-        sending::encode(tag, Command::Authenticate(Authenticate { mechanism: name, initial }), &mut self.encoder);
-        self.reader.challenges_are_secret = true;
-        Work::Exchange(Exchange { mechanism, initial: !sent, challenges: 0, cancelled: false })
-    }
-
-    fn agree_on_literals(&mut self) {
-        let has = |capability| self.capabilities.as_ref().is_some_and(|known| known.contains(&capability));
-        let literals = if has(Capability::LiteralPlus) {
-            Literals::Plus
-        } else if has(Capability::LiteralMinus) || has(Capability::Imap4Rev2) {
-            Literals::Minus
-        } else {
-            Literals::Wait
-        };
-        self.encoder.set_dialect(self.encoder.dialect().with_literals(literals));
-    }
-
-    /// If nothing but the message of an APPEND is missing, asks for it.
-    fn want_message(&mut self) {
-        let Some(sending) = &mut self.sending else { return };
-        let Some(message) = sending.message.as_mut().filter(|_| !sending.waits) else { return };
-        if message.left == 0 {
-            sending.end_message(&mut self.encoder, &mut self.link);
-            return self.send();
-        }
-        if message.asked.is_none() {
-            let (literal, number) = self.link.ask();
-            message.asked = Some(number);
-            // The session's own commands have no messages.
-            let of = sending.job.id.expect("APPEND was given by the caller");
-            self.events.push_back(Event::LiteralWanted { of, literal });
-        }
-    }
-
-    // ── reading ──
-
-    fn read(&mut self, read: Read) -> Result<(), ProtocolError> {
-        self.heard = true;
-        let event = match read {
-            Read::Response(response) => return self.response(response),
-            Read::FetchStart { number } => Event::FetchStart { number },
-            Read::FetchItem(item) => Event::FetchItem(item),
-            Read::BodyStart { section, binary, origin, size } => Event::BodyStart { section, binary, origin, size },
-            Read::Body(octets) => Event::Body(octets),
-            Read::BodyEnd => Event::BodyEnd,
-            Read::FetchEnd => Event::FetchEnd,
-        };
-        if self.phase == Phase::Greeting {
-            return Err(ProtocolError::Unexpected { what: "data before a greeting", got: Excerpt::new(b"FETCH") });
-        }
-        self.events.push_back(event);
-        Ok(())
-    }
-
-    fn response(&mut self, response: Response) -> Result<(), ProtocolError> {
-        match (self.phase, response) {
-            (Phase::Greeting, Response::Data(Data::Status(status))) => self.greeting(status),
-            (Phase::Greeting, Response::Data(Data::Raw(raw))) => {
-                Err(ProtocolError::Malformed(raw.why, Excerpt::new(&raw.bytes)))
-            }
-            (Phase::Greeting, _) => {
-                Err(ProtocolError::Unexpected { what: "no greeting", got: Excerpt::new(b"another response") })
-            }
-            (_, Response::Data(data)) => {
-                self.data(data);
-                Ok(())
-            }
-            (_, Response::Continue(wanted)) => self.invited(&wanted.text),
-            (_, Response::Tagged { tag, status }) => self.tagged(&tag, status),
-        }
-    }
-
-    fn greeting(&mut self, status: Status) -> Result<(), ProtocolError> {
-        match status.condition {
-            Condition::Ok => {}
-            Condition::PreAuth => {
-                let tls = self.link.security().is_tls();
-                if !tls && !self.config.allows_plaintext_preauth() {
-                    let got = Excerpt::new(status.text.as_str().as_bytes());
-                    return Err(ProtocolError::Unexpected { what: "PREAUTH without TLS", got });
-                }
-                self.dialogue = Dialogue::preauthenticated(tls);
-            }
-            Condition::Bye => {
-                self.events.push_back(Event::Greeting(status));
-                self.close(Closed::ByPeer);
-                return Ok(());
-            }
-            Condition::No | Condition::Bad => {
-                let got = Excerpt::new(status.text.as_str().as_bytes());
-                return Err(ProtocolError::Unexpected { what: "no greeting", got });
-            }
-        }
-        self.phase = Phase::Running;
-        self.learn_code(&status);
-        self.events.push_back(Event::Greeting(status));
-        self.ready();
-        Ok(())
-    }
-
-    /// The capabilities are known, or not wanted; if neither, they are asked for.
-    fn ready(&mut self) {
-        if self.capabilities.is_some() || !self.config.ask_capabilities {
-            return self.events.push_back(Event::Ready);
-        }
-        let job = self.job(None, Some(Verb::Capability), Work::Plain(Box::new(Command::Capability)));
-        self.queue.push_front(job);
-    }
-
-    fn data(&mut self, data: Data) {
-        if let Some(selected) = &mut self.selected {
-            selected.learn(&data);
-        }
-        if let Data::Capability(capabilities) = &data {
-            self.capabilities = Some(capabilities.clone());
-        } else if let Data::Enabled(enabled) = &data {
-            let asked = self.waiting.iter().any(|job| job.verb == Some(Verb::Enable));
-            let utf8 = enabled.contains(&Capability::Imap4Rev2) || enabled.contains(&Capability::Utf8Accept);
-            if asked && utf8 {
-                let literals = self.encoder.dialect().literals;
-                self.encoder.set_dialect(Dialect::UTF8.with_literals(literals));
-            }
-        } else if let Data::Status(status) = &data {
-            self.learn_code(status);
-            self.bye |= status.condition == Condition::Bye;
-        }
-        self.events.push_back(Event::Data(data));
-        // A BYE that nobody asked for: some servers repeat it until we go.
-        if self.bye && !self.is_leaving() {
-            self.close(Closed::ByPeer);
-        }
-    }
-
-    fn learn_code(&mut self, status: &Status) {
-        if let Some(Code::Capability(capabilities)) = &status.code {
-            self.capabilities = Some(capabilities.clone());
-        }
-    }
-
-    /// A continuation request has come.
-    fn invited(&mut self, text: &[u8]) -> Result<(), ProtocolError> {
-        if let Some(sending) = self.sending.as_mut().filter(|sending| sending.waits) {
-            sending.waits = false;
-            return Ok(());
-        }
-        let challenges = self.config.limits.challenges;
-        for job in &mut self.waiting {
-            match &mut job.work {
-                Work::Idling { begun, done, again } if !*begun => {
-                    *begun = true;
-                    if *done {
-                        self.link.put(b"DONE");
-                        self.link.end_line();
-                    } else {
-                        self.idle.arm(self.config.limits.idle);
-                        if !core::mem::replace(again, false) {
-                            self.events.extend(job.id.map(Event::Idling));
-                        }
-                    }
-                    return Ok(());
-                }
-                Work::Exchange(exchange) if !exchange.cancelled => {
-                    exchange.challenges += 1;
-                    if exchange.challenges > challenges {
-                        let limit = u64::from(challenges);
-                        return Err(ProtocolError::TooMuch { what: "SASL challenges", limit });
-                    }
-                    answer_challenge(exchange, text, &mut self.link);
-                    return Ok(());
-                }
-                Work::Idling { .. } | Work::Exchange(_) | Work::Plain(_) | Work::Login(_) | Work::Append(_) => {}
-                Work::Idle { .. } | Work::Sent | Work::Selecting => {}
-            }
-        }
-        // Nobody waits for it. Some servers send one too many; it does no harm.
-        Ok(())
-    }
-
-    fn tagged(&mut self, tag: &Tag, status: Status) -> Result<(), ProtocolError> {
-        if let Some(at) = self.waiting.iter().position(|job| job.tag == *tag) {
-            let job = self.waiting.remove(at).expect("its place was just found");
-            return self.ended(job, status);
-        }
-        match &mut self.sending {
-            Some(sending) if sending.job.tag == *tag => {
-                if status.condition == Condition::Ok {
-                    let got = Excerpt::new(status.text.as_str().as_bytes());
-                    return Err(ProtocolError::Unexpected { what: "OK to a command that was not sent yet", got });
-                }
-                // What was announced without waiting, or invited, must be sent all the same.
-                if sending.waits {
-                    let sending = self.sending.take().expect("it is here");
-                    self.completed(sending.job, status);
-                } else {
-                    sending.refused = Some(status);
-                }
-            }
-            // A tag of nobody's, or a second completion. Completions are matched by tags alone, so it means nothing.
-            Some(_) | None => self.events.push_back(Event::Data(Data::Status(status))),
-        }
-        Ok(())
-    }
-
-    /// A command that was sent completely has ended.
-    fn ended(&mut self, mut job: Job, status: Status) -> Result<(), ProtocolError> {
-        let ok = status.condition == Condition::Ok;
-        match &mut job.work {
-            Work::Exchange(exchange) if ok => {
-                if exchange.cancelled || exchange.mechanism.succeeded().is_err() {
-                    let got = Excerpt::new(status.text.as_str().as_bytes());
-                    return Err(ProtocolError::Unexpected { what: "a login cannot have succeeded", got });
-                }
-            }
-            Work::Idling { again: true, .. } if ok => {
-                // It was ended only to be begun anew.
-                let next = self.job(job.id, job.verb, Work::Idling { begun: false, done: false, again: true });
-                sending::encode(&next.tag, Command::Idle, &mut self.encoder);
-                self.encoder.send(&mut self.link);
-                self.waiting.push_back(next);
-                return Ok(());
-            }
-            Work::Idling { .. } => self.idle.disarm(),
-            Work::Exchange(_) | Work::Plain(_) | Work::Login(_) | Work::Append(_) | Work::Idle { .. } => {}
-            Work::Sent | Work::Selecting => {}
-        }
-        if job.verb == Some(Verb::StartTls) && ok {
-            self.link.begin_tls()?;
-            self.phase = Phase::StartingTls(job.id);
-            return Ok(());
-        }
-        self.completed(job, status);
-        Ok(())
-    }
-
-    fn completed(&mut self, job: Job, status: Status) {
-        let ending = match status.condition {
-            Condition::Ok | Condition::PreAuth => Ending::Ok,
-            Condition::No => Ending::No,
-            Condition::Bad | Condition::Bye => Ending::Bad,
-        };
-        if let Some(verb) = job.verb {
-            self.dialogue.completed(verb, ending);
-        }
-        let login = matches!(job.verb, Some(Verb::Login | Verb::Authenticate));
-        let new_identity = login && ending == Ending::Ok;
-        if login {
-            self.reader.challenges_are_secret = false;
-        }
-        if new_identity {
-            // What was said to a stranger does not hold now (RFC 9051, 6.2.2 and 6.2.3).
-            self.capabilities = None;
-        }
-        if matches!(job.verb, Some(Verb::Close | Verb::Unselect)) && ending == Ending::Ok {
-            self.selected = None;
-        }
-        self.learn_code(&status);
-        if let Work::Selecting = job.work {
-            match (&mut self.selected, ending) {
-                (Some(selected), Ending::Ok) => selected.learn_status(&status),
-                (selected, Ending::Ok | Ending::No | Ending::Bad) => *selected = None,
-            }
-        }
-        let own_capability = job.id.is_none() && job.verb == Some(Verb::Capability);
-        if let Some(of) = job.id {
-            self.events.push_back(Event::Completed { of, status });
-        }
-        if job.verb == Some(Verb::Logout) {
-            return self.close(Closed::ByUs);
-        }
-        if new_identity {
-            self.ready();
-        }
-        if own_capability {
-            self.events.push_back(Event::Ready);
-        }
-    }
-
-    /// TLS is in place: nothing of what was said before holds.
-    fn secured(&mut self, id: Option<CommandId>) {
-        self.phase = Phase::Running;
-        self.dialogue.completed(Verb::StartTls, Ending::Ok);
-        self.capabilities = None;
-        self.selected = None;
-        self.encoder.set_dialect(Dialect::REV1);
-        if let Some(of) = id {
-            let text = postrider_core::Text::literal("TLS is in place");
-            self.events
-                .push_back(Event::Completed { of, status: Status { condition: Condition::Ok, code: None, text } });
-        }
-        self.ready();
-    }
-
     // ── time and the end ──
 
     /// Whether the server owes us something.
@@ -807,77 +427,6 @@ impl Client {
     }
 }
 
-/// Answers a challenge, or gives up.
-fn answer_challenge(exchange: &mut Exchange, text: &[u8], link: &mut Link) {
-    /// Octets of base64. The largest challenges, of Kerberos, have some kilobytes.
-    const LIMIT: usize = 16 * 1024;
-    let message = line::challenge(text, LIMIT).ok().and_then(|challenge| {
-        if core::mem::replace(&mut exchange.initial, false)
-            && challenge.is_empty()
-            && let Some(initial) = exchange.mechanism.initial()
-        {
-            return Some(initial);
-        }
-        exchange.mechanism.respond(&challenge).ok()
-    });
-    match message {
-        Some(message) => link.put_secret(line::encode(message.reveal()).reveal().as_bytes()),
-        None => {
-            exchange.cancelled = true;
-            link.put(b"*");
-        }
-    }
-    link.end_line();
-}
-
-/// The extension that a command belongs to.
-fn required(command: &Command) -> Option<Capability> {
-    match command {
-        Command::Enable(_) => Some(Capability::Enable),
-        Command::Id(_) => Some(Capability::Id),
-        Command::Namespace => Some(Capability::Namespace),
-        Command::Unselect => Some(Capability::Unselect),
-        Command::Expunge(Some(_)) => Some(Capability::UidPlus),
-        Command::Move { .. } => Some(Capability::Move),
-        Command::Create { special_use, .. } if !special_use.is_empty() => Some(Capability::CreateSpecialUse),
-        Command::Select { params, .. } if params.qresync.is_some() => Some(Capability::QResync),
-        Command::Select { params, .. } if params.condstore => Some(Capability::CondStore),
-        Command::Fetch(fetch) if fetch.vanished => Some(Capability::QResync),
-        Command::Fetch(fetch) if fetch.changed_since.is_some() => Some(Capability::CondStore),
-        Command::Store(store) if store.unchanged_since.is_some() => Some(Capability::CondStore),
-        Command::Search(search) if search.returns.is_some() => Some(Capability::Esearch),
-        Command::List(list) if !list.returns.status.is_empty() => Some(Capability::ListStatus),
-        Command::List(list) if list.select.special_use || list.returns.special_use => Some(Capability::SpecialUse),
-        Command::List(list) if list.extended => Some(Capability::ListExtended),
-        Command::Capability | Command::Noop | Command::Logout | Command::StartTls | Command::Authenticate(_) => None,
-        Command::Login { .. } | Command::Select { .. } | Command::Create { .. } | Command::Delete(_) => None,
-        Command::Rename { .. } | Command::Subscribe(_) | Command::Unsubscribe(_) | Command::List(_) => None,
-        Command::Lsub { .. } | Command::Status { .. } | Command::Append(_) | Command::Idle | Command::Check => None,
-        Command::Close | Command::Expunge(None) | Command::Search(_) | Command::Fetch(_) | Command::Store(_) => None,
-        Command::Copy { .. } | Command::Other { .. } => None,
-    }
-}
-
-/// Whether IMAP4rev2 has it without naming it (RFC 9051, appendix E).
-fn is_in_rev2(capability: &Capability) -> bool {
-    matches!(
-        capability,
-        Capability::Namespace
-            | Capability::Unselect
-            | Capability::UidPlus
-            | Capability::Esearch
-            | Capability::SearchRes
-            | Capability::Enable
-            | Capability::Idle
-            | Capability::SaslIr
-            | Capability::ListExtended
-            | Capability::ListStatus
-            | Capability::Move
-            | Capability::LiteralMinus
-            | Capability::Children
-    )
-}
-
 impl Machine for Client {
     type Event = Event;
 
@@ -893,11 +442,11 @@ impl Machine for Client {
                 self.close(Closed::Tls(failed));
                 continue;
             }
-            if let Some(why) = self.tick(now) {
-                self.close(why);
-                continue;
-            }
             if self.link.is_gated() {
+                if let Some(why) = self.tick(now) {
+                    self.close(why);
+                    continue;
+                }
                 return Step::Idle { deadline: self.silence.deadline() };
             }
             if let Phase::StartingTls(id) = self.phase {
@@ -905,12 +454,14 @@ impl Machine for Client {
                 continue;
             }
             match self.reader.next(&mut self.link, self.encoder.dialect().utf8) {
-                Ok(Some(read)) => {
-                    if let Err(error) = self.read(read) {
+                Ok(Some(read)) => match self.read(read) {
+                    Ok(Some(event)) => return Step::Event(event),
+                    Ok(None) => continue,
+                    Err(error) => {
                         self.close(Closed::Protocol(error));
+                        continue;
                     }
-                    continue;
-                }
+                },
                 Ok(None) => {}
                 Err(error) => {
                     self.close(Closed::Protocol(error));
@@ -926,7 +477,7 @@ impl Machine for Client {
                 self.close(if self.bye { Closed::ByUs } else { Closed::Eof });
                 continue;
             }
-            // What was sent or begun just now may have armed or stopped a timer.
+            // Time matters only when there is nothing left to read.
             if let Some(why) = self.tick(now) {
                 self.close(why);
                 continue;

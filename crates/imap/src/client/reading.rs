@@ -1,7 +1,6 @@
 //! Responses from the link, one step at a time. Large literals are handed out as they come; everything else is
 //! read when it is whole.
 
-use alloc::boxed::Box;
 use bytes::Bytes;
 use postrider_core::{Excerpt, Link, ParseError, ProtocolError};
 
@@ -36,11 +35,11 @@ enum Now {
     /// A response is to begin.
     Response,
     /// Items of a FETCH; if `announces`, the octets of a literal follow after what the reader has.
-    Items { reader: Box<FetchReader>, announces: bool },
+    Items { reader: FetchReader, announces: bool },
     /// Octets of an item, after which the FETCH goes on.
-    Body { reader: Box<FetchReader>, ended: bool },
+    Body { reader: FetchReader, ended: bool },
     /// After them, what is left of the FETCH is still to come.
-    Rest(Box<FetchReader>),
+    Rest(FetchReader),
     /// Everything up to the end of the response is of no use. If it is a FETCH, its end is reported.
     Nothing { fetch: bool },
 }
@@ -123,7 +122,7 @@ impl Reader {
     }
 
     /// Goes from items to a body and back, with the same reader.
-    fn turn(&mut self, to: impl FnOnce(Box<FetchReader>) -> Now) {
+    fn turn(&mut self, to: impl FnOnce(FetchReader) -> Now) {
         self.now = match core::mem::replace(&mut self.now, Now::Response) {
             Now::Items { reader, .. } | Now::Body { reader, .. } | Now::Rest(reader) => to(reader),
             Now::Response | Now::Nothing { .. } => unreachable!("only a FETCH has a reader"),
@@ -149,10 +148,10 @@ impl Reader {
     }
 
     fn first(&mut self, unit: Bytes, announces: bool, utf8: bool) -> Option<Read> {
-        let mut cursor = Cursor::new(&unit, utf8, true);
-        match begin(&mut cursor) {
+        let begun = begin(&mut Cursor::new(&unit, utf8, true));
+        match begun {
             Begin::Fetch { number, at } => {
-                let reader = Box::new(FetchReader::new(unit.clone(), at, utf8, announces));
+                let reader = FetchReader::new(unit, at, utf8, announces);
                 self.now = Now::Items { reader, announces };
                 Some(Read::FetchStart { number })
             }

@@ -6,8 +6,18 @@ use super::short::Short;
 
 /// What an `atom` may hold (RFC 9051, 9: ATOM-CHAR).
 pub(crate) const fn is_atom_char(byte: u8) -> bool {
-    byte > 0x20 && byte < 0x7f && !matches!(byte, b'(' | b')' | b'{' | b'%' | b'*' | b'"' | b'\\' | b']')
+    ATOM_CHARS[byte as usize]
 }
+
+static ATOM_CHARS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0x21;
+    while byte < 0x7f {
+        table[byte as usize] = !matches!(byte, b'(' | b')' | b'{' | b'%' | b'*' | b'"' | b'\\' | b']');
+        byte += 1;
+    }
+    table
+};
 
 /// An atom: one or more printable ASCII characters without those that mean something in IMAP. Compared without case.
 #[derive(Clone)]

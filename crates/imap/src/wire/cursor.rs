@@ -101,7 +101,12 @@ impl<'a> Cursor<'a> {
 
     /// That word, without regard to case; nothing if it is another.
     pub(crate) fn word(&mut self, word: &str) -> bool {
-        let there = self.rest().get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()));
+        let word = word.as_bytes();
+        // Most words are told apart by their first letter.
+        if self.peek().map(|b| b | 0x20) != word.first().map(|b| b | 0x20) {
+            return false;
+        }
+        let there = self.rest().get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
         let ends = self.unit.get(self.at + word.len()).is_none_or(|next| !is_atom_char(*next) || *next == b'[');
         if there && ends {
             self.at += word.len();

@@ -221,6 +221,15 @@ impl MailboxAttribute {
         }
     }
 
+    /// The same for octets from the wire.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let known = Self::KNOWN.iter().find(|(_, word)| word.as_bytes().eq_ignore_ascii_case(bytes));
+        match known {
+            Some((known, _)) => Some(known.clone()),
+            None => Atom::from_bytes(bytes).map(Self::Other),
+        }
+    }
+
     /// Whether it says what the mailbox is for (RFC 6154).
     pub fn is_special_use(&self) -> bool {
         match self {

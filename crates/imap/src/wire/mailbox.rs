@@ -69,7 +69,7 @@ impl Mailbox {
 
     /// From the wire. `utf8`: names are UTF-8, not modified UTF-7.
     pub(crate) fn decode(octets: &[u8], utf8: bool) -> Self {
-        let text = if utf8 || octets.iter().all(|b| b.is_ascii() && *b != b'&') {
+        let text = if utf8 || octets.is_ascii() && memchr::memchr(b'&', octets).is_none() {
             core::str::from_utf8(octets).ok().map(Into::into)
         } else {
             decode_utf7(octets).map(alloc::borrow::Cow::<str>::from)
@@ -103,6 +103,9 @@ impl fmt::Debug for Mailbox {
 
 /// Text that a name or a pattern may have.
 fn is_plain(text: &str) -> bool {
+    if text.is_ascii() {
+        return !text.bytes().any(|b| b.is_ascii_control());
+    }
     !text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
 }
 

@@ -59,11 +59,12 @@ impl FetchReader {
 
     pub(crate) fn next(&mut self) -> FetchStep {
         // Out of self, so that the cursor can borrow it.
-        let unit = self.unit.clone();
+        let unit = core::mem::take(&mut self.unit);
         let mut c = Cursor::new(&unit, self.utf8, true);
         c.at = self.at;
         let step = self.step(&mut c);
         self.at = c.at;
+        self.unit = unit;
         self.ended |= matches!(step, FetchStep::End);
         step
     }

@@ -137,6 +137,10 @@ fn numbered(c: &mut Cursor<'_>) -> Parsed<Begin> {
 // ── status responses ──
 
 fn condition(c: &mut Cursor<'_>) -> Option<Condition> {
+    // Nearly all responses are something else.
+    if !matches!(c.peek(), Some(b'O' | b'o' | b'N' | b'n' | b'B' | b'b' | b'P' | b'p')) {
+        return None;
+    }
     let all = [Condition::Ok, Condition::No, Condition::Bad, Condition::Bye, Condition::PreAuth];
     all.into_iter().find(|condition| c.word(condition.name()))
 }
@@ -334,11 +338,7 @@ fn search(c: &mut Cursor<'_>) -> Parsed<Data> {
     loop {
         c.spaces();
         match c.peek() {
-            Some(b'0'..=b'9') => match c.number()? {
-                // No message has it; nothing is lost without it.
-                0 => {}
-                number => found.push(number),
-            },
+            Some(b'0'..=b'9') => numbers(c, &mut found)?,
             Some(b'(') => {
                 c.open()?;
                 if !c.word("MODSEQ") {
@@ -351,6 +351,35 @@ fn search(c: &mut Cursor<'_>) -> Parsed<Data> {
             _ => return Ok(Data::Search { found, modseq }),
         }
     }
+}
+
+/// Numbers with spaces between them: there may be hundreds of thousands.
+fn numbers(c: &mut Cursor<'_>, found: &mut UidSet) -> Parsed<()> {
+    let rest = c.rest();
+    let mut at = 0;
+    while let Some(b'0'..=b'9') = rest.get(at) {
+        let start = at;
+        let mut value = 0u64;
+        while let Some(digit @ b'0'..=b'9') = rest.get(at) {
+            // Ten digits cannot overflow this; more are too many anyway.
+            value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+            at += 1;
+        }
+        let fits = at - start <= 10 && value <= u64::from(u32::MAX);
+        if !fits {
+            c.at += start;
+            return c.fail("a number below 2^32");
+        }
+        // No message has the number zero; nothing is lost without it.
+        if value > 0 {
+            found.push(value as u32);
+        }
+        while rest.get(at) == Some(&b' ') {
+            at += 1;
+        }
+    }
+    c.at += at;
+    Ok(())
 }
 
 fn esearch(c: &mut Cursor<'_>) -> Parsed<Esearch> {
@@ -441,14 +470,16 @@ fn delimiter(c: &mut Cursor<'_>) -> Parsed<Option<char>> {
 
 fn list_entry(c: &mut Cursor<'_>) -> Parsed<ListEntry> {
     c.open()?;
-    let mut attributes = Vec::new();
+    let mut attributes = Vec::with_capacity(4);
     loop {
         c.spaces();
         if c.eat(b')') {
             break;
         }
         c.eat(b'\\');
-        attributes.push(MailboxAttribute::new(c.atom()?));
+        let start = c.at;
+        let attribute = MailboxAttribute::from_bytes(c.atom_bytes()?);
+        attributes.push(attribute.ok_or(ParseError { at: start, expected: "an attribute" })?);
     }
     c.spaces();
     let delimiter = delimiter(c)?;

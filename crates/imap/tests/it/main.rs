@@ -1,6 +1,7 @@
 //! Tests of the crate as its users see it.
 
 mod client;
+mod client_properties;
 mod interop;
 mod server_dialogue;
 mod server_memory;

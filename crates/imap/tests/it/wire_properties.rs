@@ -529,7 +529,7 @@ fn namespaces() -> impl Strategy<Value = Namespaces> {
         .prop_map(|(personal, other_users, shared)| Namespaces { personal, other_users, shared })
 }
 
-fn response() -> impl Strategy<Value = Response> {
+pub(super) fn response() -> impl Strategy<Value = Response> {
     const TAGGED: &[Condition] = &[Condition::Ok, Condition::No, Condition::Bad];
     const UNTAGGED: &[Condition] = &[Condition::Ok, Condition::No, Condition::Bad, Condition::Bye, Condition::PreAuth];
     let data = prop_oneof![
