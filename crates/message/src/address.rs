@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use postrider_imap::wire::Address;
 
+use crate::header::set_of;
+
 /// Reads an unfolded list of addresses and gives each, group marks included, to `found` until that says no more.
 /// Linear, without recursion, and nothing is an error: what cannot be an address becomes a mailbox without a host
 /// (an empty one: NIL would mark a group), empty places between commas are passed over.
@@ -165,6 +167,8 @@ impl One {
     }
 }
 
+const ENDS_ATOM: [bool; 256] = set_of(b" \t(\"<,;:@[");
+
 struct Octets<'a> {
     list: &'a [u8],
     at: usize,
@@ -236,8 +240,7 @@ impl<'a> Octets<'a> {
     /// Octets up to the next one that means something. Takes at least one.
     fn atom(&mut self) -> &'a [u8] {
         let start = self.at;
-        let stop = |b: &u8| b" \t(\"<,;:@[".contains(b);
-        let length = self.list[start + 1..].iter().take_while(|b| !stop(b)).count();
+        let length = self.list[start + 1..].iter().take_while(|&&b| !ENDS_ATOM[usize::from(b)]).count();
         self.at = start + 1 + length;
         &self.list[start..self.at]
     }

@@ -1,7 +1,7 @@
 //! What the header of a part says of its body: the MIME fields (RFC 2045, 2183, 3282, 2557, 1864).
 
 use crate::charset;
-use crate::header::{fields, unfold};
+use crate::header::{fields, set_of, unfold};
 use crate::limits::Limits;
 
 /// A parameter, its name and its value. Values in more than one piece or with a charset (RFC 2231) are put together and
@@ -222,6 +222,9 @@ impl TransferEncoding {
     }
 }
 
+/// What a token may not have in it, besides space and controls (RFC 2045, 5.1).
+const SPECIALS: [bool; 256] = set_of(b"()<>@,;:\\\"/[]?=");
+
 /// The tokens of a structured MIME field (RFC 2045, 5.1), unfolded. Comments count as space.
 struct Tokens<'a> {
     rest: &'a [u8],
@@ -253,8 +256,8 @@ impl<'a> Tokens<'a> {
     /// A token, perhaps empty.
     fn token(&mut self) -> &'a [u8] {
         self.space();
-        let is_token = |b: &u8| !(*b <= b' ' || *b == 0x7f || b"()<>@,;:\\\"/[]?=".contains(b));
-        let length = self.rest.iter().take_while(|b| is_token(b)).count();
+        let is_token = |b: u8| b > b' ' && b != 0x7f && !SPECIALS[usize::from(b)];
+        let length = self.rest.iter().take_while(|&&b| is_token(b)).count();
         let (token, rest) = self.rest.split_at(length);
         self.rest = rest;
         token

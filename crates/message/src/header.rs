@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr;
+use memchr::{memchr, memchr3};
 
 /// One header field as it stands in the block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,6 +26,17 @@ impl Field<'_> {
 /// passed over. Lines may end in CRLF or LF.
 pub fn fields(block: &[u8]) -> Fields<'_> {
     Fields { rest: block }
+}
+
+/// A set of octets, to be looked up rather than compared.
+pub(crate) const fn set_of(octets: &[u8]) -> [bool; 256] {
+    let mut set = [false; 256];
+    let mut at = 0;
+    while at < octets.len() {
+        set[octets[at] as usize] = true;
+        at += 1;
+    }
+    set
 }
 
 /// Iterator over the fields of a header block, see [`fields`].
@@ -85,7 +96,7 @@ pub(crate) fn field_name(line: &[u8]) -> Option<(usize, usize)> {
 /// may have are replaced: a lone CR by a space, NUL by `?`. RFC 2047 words and 8-bit octets stay as they are.
 pub fn unfold(value: &[u8]) -> Cow<'_, [u8]> {
     let value = value.trim_ascii();
-    if !value.iter().any(|b| matches!(b, b'\r' | b'\n' | 0)) {
+    if memchr3(b'\r', b'\n', 0, value).is_none() {
         return Cow::Borrowed(value);
     }
     let mut line = Vec::with_capacity(value.len());
