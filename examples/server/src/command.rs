@@ -2,7 +2,7 @@
 
 use crate::exit::{self, Failure};
 use crate::settings::{Listeners, Settings, Users};
-use crate::{config, server, settings};
+use crate::{config, demo, server, settings};
 use clap::{Args, Parser};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -11,6 +11,12 @@ use std::path::PathBuf;
 #[derive(Parser)]
 #[command(version, disable_help_subcommand = true)]
 pub enum Command {
+    /// Two mail servers and their DNS on loopback; one message through every step, each shown as it happens.
+    Demo {
+        /// Exit when the last step was verified, with 0, or with the step that failed.
+        #[arg(long)]
+        once: bool,
+    },
     /// For developers: loopback, any free ports, a certificate of its own, any user, no configuration.
     Localserve(Localserve),
     /// Serve what a configuration file says.
@@ -96,6 +102,10 @@ impl Command {
     /// Does what the command line says, until it is done.
     pub fn run(self) -> Result<(), Failure> {
         match self {
+            Self::Demo { once } => run(async {
+                log("error");
+                demo::run(once).await
+            }),
             Self::Localserve(options) => run(async {
                 log("warn");
                 server::run(localserve(options)?).await

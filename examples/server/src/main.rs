@@ -3,6 +3,7 @@
 mod command;
 mod config;
 mod delivery;
+mod demo;
 mod directory;
 mod exit;
 mod imap;

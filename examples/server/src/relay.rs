@@ -7,9 +7,9 @@ use postrider_io::tokio::Driver;
 use postrider_io::{Tls, tls};
 use postrider_message::{Limits, Scanner};
 use postrider_mta::classify::Stage;
-use postrider_mta::{Hop, HopFailure, Need, Outcome, TlsRequirement};
+use postrider_mta::{Hop, HopFailure, Need, TlsRequirement};
 use postrider_smtp::address::AddressLiteral;
-use postrider_smtp::client::{self, Client, Config, Event, RefusedAt, SendError, ask};
+use postrider_smtp::client::{self, Client, Config, Event, Outcome, SendError, ask};
 use postrider_smtp::{Envelope, HelloName, Reply};
 use postrider_store::{Body, Engine, Error, QueueEntry};
 use rustls::pki_types::ServerName;
@@ -105,7 +105,7 @@ impl Transaction<'_> {
                 }
                 Event::BodyWanted { body, .. } => self.send(body).await,
                 Event::Finished { outcomes, .. } => {
-                    result = Some(Ok(outcomes.into_iter().map(outcome).collect()));
+                    result = Some(Ok(outcomes));
                     self.driver.session().quit();
                 }
                 Event::Goodbye(reply) => goodbye = Some(reply),
@@ -158,24 +158,6 @@ fn unsent(error: &SendError) -> HopFailure {
         SendError::NeedsSmtpUtf8 => HopFailure::Unsupported(Need::SmtpUtf8),
         SendError::NeedsRequireTls => HopFailure::Unsupported(Need::RequireTls),
         error => HopFailure::Protocol(text(error)),
-    }
-}
-
-/// What became of a recipient.
-fn outcome(outcome: client::Outcome) -> Outcome {
-    match outcome {
-        client::Outcome::Delivered(reply) => Outcome::Accepted(reply),
-        client::Outcome::Refused { at, reply } => {
-            let stage = match at {
-                RefusedAt::Mail => Stage::Mail,
-                RefusedAt::Rcpt => Stage::Rcpt,
-                RefusedAt::Data => Stage::Data,
-                RefusedAt::Message => Stage::Message,
-            };
-            Outcome::Refused { stage, reply }
-        }
-        client::Outcome::Unknown => Outcome::Unknown,
-        client::Outcome::NotSent(_) => Outcome::Untried,
     }
 }
 
