@@ -29,7 +29,8 @@ async fn main() -> Result<()> {
     for (clients, count, size) in
         [(1, 500, 2048), (8, 300, 2048), (64, 100, 2048), (8, 200, 50 << 10), (8, 10, 5 << 20)]
     {
-        let (on_disk, io, syncs, start) = (used(&dir), written(), SYNCS.load(Ordering::Relaxed), Instant::now());
+        let (on_disk, io, syncs, cpu_before, start) =
+            (used(&dir), written(), SYNCS.load(Ordering::Relaxed), cpu(), Instant::now());
         let mut tasks = Vec::new();
         for client in 0..clients {
             let (store, account) = (store.clone(), accounts[client % 8]);
@@ -46,10 +47,11 @@ async fn main() -> Result<()> {
         }
         let (took, messages) = (start.elapsed(), clients * count);
         println!(
-            "append {size:>8} octets, {clients:>2} at once: {:>7.0}/s {:>6.1} MB/s, {:.2} syncs a message, {:.2} octets in the log an octet, {:.2} written",
+            "append {size:>8} octets, {clients:>2} at once: {:>7.0}/s {:>6.1} MB/s, {:.2} syncs and {:.0} us of CPU a message, {:.2} octets in the log an octet, {:.2} written",
             per_second(messages, took),
             per_second(messages * size, took) / 1e6,
             (SYNCS.load(Ordering::Relaxed) - syncs) as f64 / messages as f64,
+            (cpu() - cpu_before).as_secs_f64() * 1e6 / messages as f64,
             (used(&dir) - on_disk) as f64 / (messages * size) as f64,
             (written() - io) as f64 / (messages * size) as f64
         );
@@ -105,6 +107,12 @@ async fn main() -> Result<()> {
         let text: Vec<_> =
             figures.iter().map(|(what, took)| format!("{what} {:.3} ms", took.as_secs_f64() * 1e3)).collect();
         println!("mailbox of {size:>6}: {}", text.join(", "));
+    }
+    for (what, cache) in [("with", true), ("without", false)] {
+        let start = Instant::now();
+        let messages = store.messages(full, MailboxId::INBOX, &UidSet::range(1..=10_000), cache, 10_000).await?;
+        let took = start.elapsed().as_secs_f64() * 1e3;
+        println!("{} messages {what} their caches: {took:.1} ms", messages.len());
     }
     let start = Instant::now();
     let all = StoreFlags {
@@ -211,4 +219,12 @@ impl WriteFile for CountingFile {
     fn cut(&mut self, len: u64) -> io::Result<()> {
         self.0.cut(len)
     }
+}
+
+/// CPU time of this process, in steps of 10 ms, where the system says (Linux).
+fn cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let ticks: u64 = after_name.split(' ').skip(12).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
 }

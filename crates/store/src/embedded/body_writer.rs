@@ -28,7 +28,7 @@ pub struct BodyWriter {
 
 enum State {
     Small,
-    Spilled(Spill),
+    Spilled(Box<Spill>),
     /// A write failed or was cancelled half-way.
     Broken,
 }
@@ -96,7 +96,7 @@ impl BodyWriter {
 }
 
 impl Spill {
-    fn create(shared: Arc<Shared>) -> Result<Spill> {
+    fn create(shared: Arc<Shared>) -> Result<Box<Spill>> {
         if let Some(fault) = shared.fault() {
             return Err(Error::ReadOnly(fault));
         }
@@ -105,7 +105,7 @@ impl Spill {
         let owned = BodyFile { shared, number, keep: AtomicBool::new(false) };
         let shared = &owned.shared;
         let file = shared.disk.create(&shared.layout.body(number)).map_err(|e| Error::io(&e))?;
-        Ok(Spill { file, hasher: blake3::Hasher::new(), pieces: 0, owned })
+        Ok(Box::new(Spill { file, hasher: blake3::Hasher::new(), pieces: 0, owned }))
     }
 
     fn write(&mut self, piece: &[u8]) -> Result<()> {

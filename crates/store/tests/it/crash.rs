@@ -69,7 +69,7 @@ async fn work(dir: &Path, disk: &BrokenDisk, seed: u64, with_compaction: bool) -
     let mut last_step = 40;
     for step in 0..40 {
         // What an error left behind is looked at both soon and late.
-        if disk.has_failed() && last_step == 40 && seed % 2 == 0 {
+        if disk.has_failed() && last_step == 40 && seed.is_multiple_of(2) {
             last_step = step + 3;
         }
         if step >= last_step {
