@@ -109,6 +109,13 @@ impl Log {
         Ok(())
     }
 
+    /// Takes back a synced group that nobody has been told of: everything from `end` on.
+    pub(super) fn take_back(&mut self, end: u64) -> std::result::Result<(), Failure> {
+        self.file.cut(end).map_err(|e| Failure::Fatal(format!("taking back a group: {e}")))?;
+        self.end = end;
+        self.sync()
+    }
+
     /// After an error here the kernel may have dropped the pages: never tried again.
     pub(super) fn sync(&mut self) -> std::result::Result<(), Failure> {
         self.file.sync().map_err(|e| Failure::Fatal(format!("syncing the log: {e}")))

@@ -38,6 +38,8 @@ pub(super) struct Plan {
     /// Accounts changed, with their last mod-sequence.
     pub(super) touched: BTreeMap<AccountId, u64>,
     pub(super) queue_touched: bool,
+    /// The index and `effects` may disagree: the whole group must fail.
+    pub(super) broken: Option<Error>,
 }
 
 /// What to go back to if a batch fails.
@@ -65,11 +67,15 @@ impl Plan {
             staged: HashMap::new(),
             touched: BTreeMap::new(),
             queue_touched: false,
+            broken: None,
         }
     }
 
     /// Does one batch, or leaves everything as it was.
     pub(super) fn batch<T>(&mut self, index: &mut Index, run: impl FnOnce(&mut Planner) -> Result<T>) -> Result<T> {
+        if let Some(error) = &self.broken {
+            return Err(error.clone());
+        }
         index.run("SAVEPOINT batch", [])?;
         let mark = Mark {
             bodies: self.bodies.len(),
@@ -83,8 +89,9 @@ impl Plan {
                 let (touched, queue_touched) = (planner.touched, planner.queue_touched);
                 self.touched.extend(touched);
                 self.queue_touched |= queue_touched;
-                index.run("RELEASE batch", [])?;
-                Ok(done)
+                let released = index.run("RELEASE batch", []);
+                self.broken = released.err();
+                self.broken.clone().map_or(Ok(done), Err)
             }
             Err(error) => {
                 let mark = planner.mark;
@@ -94,8 +101,11 @@ impl Plan {
                     self.staged.remove(&address);
                 }
                 index.counters = mark.counters;
-                index.run("ROLLBACK TO batch", [])?;
-                index.run("RELEASE batch", [])?;
+                // A full disk and the like may have rolled back the whole group already.
+                let back = index.run("ROLLBACK TO batch", []).and_then(|_| index.run("RELEASE batch", []));
+                if index.conn.is_autocommit() || back.is_err() {
+                    self.broken = Some(error.clone());
+                }
                 Err(error)
             }
         }
@@ -598,4 +608,41 @@ fn take_uids(uidnext: i64, n: u64) -> Result<u32> {
 
 fn check_opaque(bytes: &[u8]) -> Result<()> {
     if bytes.len() > MAX_OPAQUE { Err(Error::Limit("octets of a cache, envelope or state")) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    /// The index's disk is full in the middle of a group.
+    #[test]
+    fn a_full_index_fails_a_batch_or_the_whole_group() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (mut index, _) = Index::open(&dir.path().join("index.db")).expect("an index");
+        let pages: u32 = index.conn.pragma_query_value(None, "page_count", |row| row.get(0)).expect("pages");
+        index.conn.pragma_update(None, "max_page_count", pages + 20).expect("a limit");
+        index.run("BEGIN IMMEDIATE", []).expect("begun");
+        let mut plan = Plan::new(1, 100);
+        let mut entry = |size: usize| {
+            let staged = Body::staged(1, [0; 32], Content::Memory(Bytes::from_static(b"x")));
+            let (due, envelope) = (UnixMillis(0), Bytes::from(vec![1; size]));
+            let entry = NewQueueEntry { due, body: staged, envelope, state: Bytes::new(), lease: None };
+            plan.batch(&mut index, |planner| planner.ops(vec![Op::Enqueue(entry)]))
+        };
+        assert!(entry(10).is_ok());
+        assert_eq!(entry(1 << 20), Err(Error::Full));
+        let third = entry(10);
+        let entries: u32 = index.conn.query_row("SELECT count(*) FROM queue", [], |row| row.get(0)).expect("a count");
+        let mut effects = &plan.effects[..];
+        let mut written = 0;
+        while let Some(effect) = Effect::decode(&mut effects).expect("sound") {
+            written += u32::from(matches!(effect, Effect::QueuePut { .. }));
+        }
+        match plan.broken {
+            Some(error) => assert_eq!(third, Err(error)),
+            None => assert_eq!((entries, written, third.is_ok()), (2, 2, true)),
+        }
+    }
 }

@@ -158,9 +158,15 @@ impl Writer {
 
     /// Log first, then index: the index is never ahead.
     fn finish(&mut self, plan: &mut Plan) -> Result<()> {
-        if plan.effects.is_empty() {
-            return self.index.run("ROLLBACK", []).map(|_| ());
+        if let Some(error) = plan.broken.take() {
+            self.roll_back();
+            return Err(error);
         }
+        if plan.effects.is_empty() {
+            self.roll_back();
+            return Ok(());
+        }
+        let before = self.log.end;
         let mut group = std::mem::take(&mut plan.bodies);
         let begins = self.log.end + group.len() as u64;
         let number = self.applied.number + 1;
@@ -168,32 +174,49 @@ impl Writer {
         let end = self.log.end + group.len() as u64;
         let applied = Applied { number, segment: self.log.segment, at: begins, end, crc };
         if let Err(error) = self.index.note(&applied) {
-            self.index.run("ROLLBACK", []).ok();
+            self.roll_back();
             return Err(error);
         }
         match self.log.append(&group) {
             Ok(()) => {}
             Err(Failure::Clean(error)) => {
-                self.index.run("ROLLBACK", []).ok();
+                self.roll_back();
                 return Err(error);
             }
             Err(Failure::Fatal(why)) => {
-                self.index.run("ROLLBACK", []).ok();
+                self.roll_back();
                 keep_files(plan);
                 return Err(self.shared.fail(&why));
             }
         }
+        if let Err(error) = self.index.run("COMMIT", []) {
+            // It is durable, but cannot be shown; nobody knows of it yet, so it can be undone.
+            self.roll_back();
+            return match self.log.take_back(before) {
+                Ok(()) => Err(error),
+                Err(Failure::Clean(why)) => Err(self.shared.fail(&why.to_string())),
+                Err(Failure::Fatal(why)) => {
+                    keep_files(plan);
+                    Err(self.shared.fail(&why))
+                }
+            };
+        }
         self.applied = applied;
         keep_files(plan);
-        // It is durable, but cannot be shown: opening the store again will.
-        if let Err(error) = self.index.run("COMMIT", []) {
-            return Err(self.shared.fail(&format!("committing the index: {error}")));
-        }
         for (staged, id) in plan.staged.values() {
             staged.stored.set(*id).ok();
         }
         self.uncheckpointed += 32_768 + 2 * plan.effects.len();
         Ok(())
+    }
+
+    /// Some errors have made SQLite roll back already. If it cannot, the store must not go on.
+    fn roll_back(&mut self) {
+        if !self.index.conn.is_autocommit()
+            && let Err(error) = self.index.run("ROLLBACK", [])
+        {
+            self.shared.fail(&format!("rolling back the index: {error}"));
+        }
     }
 
     /// Moves the index's write-ahead log into the index; if readers are in the way, another time.

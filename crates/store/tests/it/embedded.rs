@@ -221,6 +221,34 @@ async fn a_full_disk_is_survived() {
     assert_eq!(texts, [(1, "before".into()), (2, "after".into())]);
 }
 
+/// The log has the group, the index cannot take it: the group is taken back, and the store goes on.
+#[tokio::test]
+async fn what_the_index_cannot_take_is_taken_back() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    let index = rusqlite::Connection::open(dir.path().join("index/index.db")).unwrap();
+    let fail_at_commit = "CREATE TABLE p (id INTEGER PRIMARY KEY);
+        CREATE TABLE c (id INTEGER REFERENCES p (id) DEFERRABLE INITIALLY DEFERRED);
+        CREATE TRIGGER t AFTER INSERT ON queue WHEN NEW.due = -1 BEGIN INSERT INTO c VALUES (1); END;";
+    index.execute_batch(fail_at_commit).unwrap();
+    drop(index);
+    let store = open(dir.path());
+    let entry = async |due| {
+        let body = body(&store, format!("due {due}").as_bytes()).await;
+        let due = UnixMillis(due);
+        store.enqueue(NewQueueEntry { due, body, envelope: Bytes::new(), state: Bytes::new(), lease: None }).await
+    };
+    assert!(entry(1).await.is_ok());
+    assert!(matches!(entry(-1).await, Err(Error::Transient(_))));
+    assert_eq!(store.fault(), None);
+    assert!(entry(2).await.is_ok());
+    let before = dump(&store).await;
+    assert_eq!(before.lines().count(), 2);
+    drop(store);
+    let store = Store::rebuild(dir.path(), Options::default()).expect("rebuilt");
+    assert_eq!(dump(&store).await, before);
+}
+
 #[tokio::test]
 async fn after_a_failed_sync_the_store_is_read_only() {
     let dir = tempfile::tempdir().unwrap();
