@@ -87,7 +87,7 @@ impl fmt::Display for Note {
             }
             Self::Delivered { id, mailbox } => write!(f, "{id}: delivered to the mailbox of <{mailbox}>"),
             Self::Queued { id, destination } => write!(f, "{id}: queued for {destination}"),
-            Self::Resolved { id, name, answer, took } => write!(f, "{id}: {name} is {answer} ({took:.1?})"),
+            Self::Resolved { id, name, answer, took } => write!(f, "{id}: {name}: {answer} ({took:.1?})"),
             Self::Relayed { id, recipient, host, reply } => write!(f, "{id}: <{recipient}> relayed to {host}: {reply}"),
             Self::Deferred { id, recipient, why, again } => {
                 write!(f, "{id}: <{recipient}> deferred, again in {} s: {why}", again.as_secs())

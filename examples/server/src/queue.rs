@@ -9,7 +9,7 @@ use crate::settings::Settings;
 use bytes::Bytes;
 use postrider_core::{Instant, Machine, Step, Text};
 use postrider_mta::delivery::{Event, Snapshot};
-use postrider_mta::dns::ResolverConfig;
+use postrider_mta::dns::{Record, ResolverConfig};
 use postrider_mta::dsn::{Action, RecipientReport, is_wanted};
 use postrider_mta::tokio::Dns;
 use postrider_mta::{Delivery, DeliveryConfig, Destination, Disposition, Name, Relay, Routing, TlsRequirement};
@@ -233,11 +233,9 @@ impl Attempt {
                     let result = self.dns.lookup(name.clone(), record).await;
                     self.shared.journal.note(Note::Resolved {
                         id: stored.id.clone(),
-                        name: format!("{record:?} {name}"),
+                        name: format!("{record} {name}"),
                         answer: match &result {
-                            Ok(answer) => {
-                                answer.records.iter().map(|record| format!("{record:?}")).collect::<Vec<_>>().join(", ")
-                            }
+                            Ok(answer) => answer.records.iter().map(shown).collect::<Vec<_>>().join(", "),
                             Err(failure) => failure.to_string(),
                         },
                         took: began.elapsed(),
@@ -417,6 +415,15 @@ impl Attempt {
 /// Time since 1970: the origin whose deadlines survive a restart.
 pub fn unix_time() -> Instant {
     Instant::after_origin(Duration::from_millis(now().0.unsigned_abs()))
+}
+
+/// A record as people write it.
+fn shown(record: &Record) -> String {
+    match (record, record.address()) {
+        (_, Some(address)) => address.to_string(),
+        (Record::Mx { preference, exchange }, None) => format!("{preference} {exchange}"),
+        (other, None) => format!("{other:?}"),
+    }
 }
 
 /// Whom to ask for addresses.

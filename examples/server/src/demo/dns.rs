@@ -29,7 +29,8 @@ impl Zone {
     }
 
     fn answer(&self, question: &[u8]) -> Option<Vec<u8>> {
-        let mut message = Message::from_vec(question).ok().filter(|it| it.metadata.message_type == MessageType::Query)?;
+        let mut message =
+            Message::from_vec(question).ok().filter(|it| it.metadata.message_type == MessageType::Query)?;
         let query = message.queries.first()?.clone();
         message.take_all_sections().for_each(drop);
         message.metadata.message_type = MessageType::Response;

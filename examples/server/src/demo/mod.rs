@@ -30,7 +30,9 @@ pub async fn run(once: bool) -> Result<(), Failure> {
     println!();
     let verdict = demo.show().await;
     match &verdict {
-        Ok(()) => println!("\n  Every step was verified: the message arrived octet for octet, and is gone after POP3.\n"),
+        Ok(()) => {
+            println!("\n  Every step was verified: the message arrived octet for octet, and is gone after POP3.\n")
+        }
         Err(failure) => println!("\n  {failure}\n"),
     }
     if !once && verdict.is_ok() {
@@ -145,7 +147,12 @@ impl Demo {
         for (server, user) in [(&self.here, ALICE), (&self.there, BOB)] {
             let port = |service: &str| server.addresses[service].port();
             println!("    user {user}, password \"{PASSWORD}\", host 127.0.0.1");
-            println!("      incoming  IMAP {} (TLS) or {} (STARTTLS), POP3 {} (TLS)", port("imaps"), port("imap"), port("pop3s"));
+            println!(
+                "      incoming  IMAP {} (TLS) or {} (STARTTLS), POP3 {} (TLS)",
+                port("imaps"),
+                port("imap"),
+                port("pop3s")
+            );
             println!("      outgoing  SMTP {} (TLS) or {} (STARTTLS)", port("submissions"), port("submission"));
             println!("      certificate {}\n", server.certificate.display());
         }
@@ -218,7 +225,8 @@ fn added(read: &[u8], message: &[u8]) -> Result<usize, String> {
     let trace = read.strip_suffix(message).ok_or("the message was changed on its way")?;
     let text = String::from_utf8_lossy(trace);
     let fields: Vec<&str> = text.lines().filter(|line| !line.starts_with(['\t', ' '])).collect();
-    let known = |field: &&str| ["Return-Path:", "Delivered-To:", "Received:"].iter().any(|name| field.starts_with(name));
+    let known =
+        |field: &&str| ["Return-Path:", "Delivered-To:", "Received:"].iter().any(|name| field.starts_with(name));
     match fields.iter().find(|field| !known(field)) {
         Some(field) => Err(format!("{field:?} was put before the message")),
         None => Ok(fields.len()),
@@ -242,7 +250,9 @@ async fn seen(notes: &mut Receiver<Note>, wanted: impl Fn(&Note) -> bool) -> Res
     loop {
         match notes.recv().await {
             Ok(note) if wanted(&note) => return Ok(note),
-            Ok(Note::Bounced { why, .. } | Note::Deferred { why, .. }) => return Err(Failure::new(exit::SOFTWARE, why)),
+            Ok(Note::Bounced { why, .. } | Note::Deferred { why, .. }) => {
+                return Err(Failure::new(exit::SOFTWARE, why));
+            }
             Ok(_) => {}
             Err(error) => return Err(Failure::new(exit::SOFTWARE, error.to_string())),
         }
