@@ -5,10 +5,14 @@
 //! [`Machine`]: poll it, answer its questions, poll again. With the Unix epoch as the origin of its [`Instant`]s its
 //! deadlines survive a restart.
 
+mod config;
 mod diagnosis;
+mod event;
 mod snapshot;
 
+pub use config::DeliveryConfig;
 pub use diagnosis::{Diagnosis, Disposition, Explanation, Next, Said};
+pub use event::{Event, ask};
 pub use snapshot::{BadSnapshot, DiagnosisSnapshot, RecipientSnapshot, Settlement, Snapshot};
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -16,153 +20,14 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use postrider_core::{Instant, Machine, Pending, Question, Questions, SessionId, Stale, Step, Text, Timer};
+use postrider_core::{Instant, Machine, Pending, Questions, SessionId, Stale, Step, Text, Timer};
 
 use crate::classify::{Hint, Scope, Verdict, classify};
 use crate::dns::{Answer, DnsFailure, RecordType};
 use crate::{
-    Destination, Dice, Hop, HopFailure, MxLookup, Name, NotSent, Outcome, Reason, Relay, RetrySchedule, Route, Routing,
-    Seed, TlsRequirement, Unroutable,
+    Destination, Dice, Hop, HopFailure, MxLookup, Name, NotSent, Outcome, Reason, Route, Seed, TlsRequirement,
+    Unroutable,
 };
-
-/// The questions of a delivery.
-pub mod ask {
-    use super::{Answer, Delivery, DnsFailure, HopFailure, Outcome, Question, Vec};
-
-    /// What records does this name have?
-    #[derive(Debug)]
-    pub enum Resolve {}
-    impl Question for Resolve {
-        type Yes = Answer;
-        type No = DnsFailure;
-    }
-
-    /// What became of the recipients at this host? One [`Outcome`] for each, in the order of the question.
-    #[derive(Debug)]
-    pub enum Attempt {}
-    impl Question for Attempt {
-        type Yes = Vec<Outcome>;
-        type No = HopFailure;
-    }
-
-    /// The questions that [`Delivery::answer`] takes answers to.
-    pub trait OfDelivery: Question + Sized {
-        #[doc(hidden)]
-        fn apply(delivery: &mut Delivery, question: u64, answer: Result<Self::Yes, Self::No>) -> bool;
-    }
-    impl OfDelivery for Resolve {
-        fn apply(delivery: &mut Delivery, question: u64, answer: Result<Answer, DnsFailure>) -> bool {
-            delivery.resolved(question, answer)
-        }
-    }
-    impl OfDelivery for Attempt {
-        fn apply(delivery: &mut Delivery, question: u64, answer: Result<Vec<Outcome>, HopFailure>) -> bool {
-            delivery.attempted(question, answer)
-        }
-    }
-}
-
-/// How messages are delivered. Shared by all deliveries that go the same way.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct DeliveryConfig {
-    /// How hosts are found.
-    pub routing: Arc<Routing>,
-    /// When to try again.
-    pub schedule: RetrySchedule,
-    /// After how long the sender is told of a delay, once. Default 4 hours; `None` for never.
-    pub delay_notice: Option<Duration>,
-    /// Recipients in one transaction. Default 100, which every server must take (RFC 5321, 4.5.3.1.8). At least 1.
-    pub recipients: usize,
-    /// The port of hosts found in the DNS. Default 25.
-    pub port: u16,
-    /// How connections to hosts found in the DNS are protected. Default opportunistic.
-    pub tls: TlsRequirement,
-    /// Where everything goes instead of where the DNS says. Default `None`.
-    pub relay: Option<Relay>,
-    /// How long DNS questions may stay open before they count as failed. Default 2 minutes.
-    pub resolve_wait: Duration,
-    /// How long an attempt may stay open before its outcome counts as unknown. Default 6 hours: longer than the sum
-    /// of RFC 5321, 4.5.3.2 for a large message, since the transport has its own timeouts.
-    pub attempt_wait: Duration,
-}
-
-impl Default for DeliveryConfig {
-    fn default() -> Self {
-        Self {
-            routing: Arc::new(Routing::default()),
-            schedule: RetrySchedule::default(),
-            delay_notice: Some(Duration::from_secs(4 * 3600)),
-            recipients: 100,
-            port: 25,
-            tls: TlsRequirement::Opportunistic,
-            relay: None,
-            resolve_wait: Duration::from_secs(120),
-            attempt_wait: Duration::from_secs(6 * 3600),
-        }
-    }
-}
-
-/// What a delivery asks and says.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Event {
-    /// A round begins. Write [`Delivery::snapshot`] down before going on: should the program die in the round, the
-    /// next one begins at `next` and not at once.
-    Round {
-        /// The number of the round, from 1.
-        number: u32,
-        /// When the next one begins if this one settles nothing.
-        next: Instant,
-    },
-    /// Asks the DNS. Several may be open at once.
-    Resolve {
-        /// Answer with [`Delivery::answer`].
-        answer: Pending<ask::Resolve>,
-        /// Whose records.
-        name: Name,
-        /// Of which type.
-        record: RecordType,
-        /// Why.
-        reason: Reason,
-    },
-    /// Try this host now.
-    Attempt {
-        /// Answer with [`Delivery::answer`]: the outcomes of the transaction, as the SMTP client's `Finished` has
-        /// them, or why there was none.
-        answer: Pending<ask::Attempt>,
-        /// The host.
-        hop: Hop,
-        /// The recipients to name in the transaction, by index.
-        recipients: Vec<usize>,
-        /// Why this host.
-        reason: Reason,
-    },
-    /// A recipient has its final outcome.
-    Settled {
-        /// Which, by index.
-        recipient: usize,
-        /// How.
-        how: Disposition,
-    },
-    /// The round is over; these recipients wait for the next. Informational.
-    Deferred {
-        /// Which, by index.
-        recipients: Vec<usize>,
-        /// When the next round begins.
-        until: Instant,
-    },
-    /// These recipients have waited for [`DeliveryConfig::delay_notice`]. The sender may be told (RFC 3461, 4.1:
-    /// `NOTIFY=DELAY`). Comes once.
-    Delayed {
-        /// Which, by index.
-        recipients: Vec<usize>,
-        /// When they will be given up.
-        expires: Instant,
-    },
-    /// All recipients are settled. The last event.
-    Finished,
-}
 
 /// Plans the delivery of one message to one domain, retries included.
 #[derive(Debug)]
