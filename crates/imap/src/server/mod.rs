@@ -394,7 +394,10 @@ impl Server {
     }
 
     fn bye_text(&mut self, code: Option<Code>, text: Text, closed: Closed) {
-        self.untagged(Condition::Bye, code, text);
+        // Once TLS was agreed to, nothing more is said in the clear.
+        if !self.link.is_gated() {
+            self.untagged(Condition::Bye, code, text);
+        }
         self.close(closed);
     }
 

@@ -3,6 +3,7 @@
 mod client;
 mod client_properties;
 mod interop;
+mod pair;
 mod server_dialogue;
 mod server_memory;
 mod server_sessions;
