@@ -12,8 +12,8 @@ use crate::{
 
 /// Mailboxes and queue, durable.
 ///
-/// Every change is an [`Op`] in a batch given to [`commit`](Engine::commit); the methods below it with names of their own
-/// are batches of one. Everything else reads, and sees every batch whose `commit` has returned.
+/// Every change is an [`Op`] in a batch given to [`commit`](Engine::commit); the methods below it with names of their
+/// own are batches of one. Everything else reads, and sees every batch whose `commit` has returned.
 ///
 /// All futures are cancel-safe in this sense: one dropped early may or may not have taken effect, never half.
 pub trait Engine: Clone + Send + Sync + 'static {
@@ -31,8 +31,8 @@ pub trait Engine: Clone + Send + Sync + 'static {
         }
     }
 
-    /// Does several batches in one sync, each on its own terms: one that fails leaves the others alone. The results are in
-    /// the order given.
+    /// Does several batches in one sync, each on its own terms: one that fails leaves the others alone. The results are
+    /// in the order given.
     fn commit_many(&self, batches: Vec<Vec<Op>>) -> impl Future<Output = Vec<Result<Vec<Outcome>>>> + Send;
 
     /// Up to `max` octets of a body from `offset`; empty at its end. Fewer may come, never none before the end.
@@ -54,8 +54,8 @@ pub trait Engine: Clone + Send + Sync + 'static {
 
     /// The mailbox and the UID, flags and mod-sequence of each message, all at one moment.
     fn snapshot(&self, account: AccountId, mailbox: MailboxId) -> impl Future<Output = Result<Snapshot>> + Send;
-    /// The first `limit` messages of `uids` that exist, by ascending UID, with the caller's cache bytes if `cache`. To go on,
-    /// ask again from the UID after the last.
+    /// The first `limit` messages of `uids` that exist, by ascending UID, with the caller's cache bytes if `cache`. To
+    /// go on, ask again from the UID after the last.
     fn messages(
         &self,
         account: AccountId,
@@ -64,8 +64,8 @@ pub trait Engine: Clone + Send + Sync + 'static {
         cache: bool,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Message>>> + Send;
-    /// What changed after the mod-sequence `since`, of the account or of one mailbox: about `limit` entries (those of one
-    /// operation are never parted), and how to go on.
+    /// What changed after the mod-sequence `since`, of the account or of one mailbox: about `limit` entries (those of
+    /// one operation are never parted), and how to go on.
     fn changes(
         &self,
         account: AccountId,
@@ -76,8 +76,8 @@ pub trait Engine: Clone + Send + Sync + 'static {
     /// Wakes after each commit that changed the account.
     fn watch(&self, account: AccountId) -> Watch;
 
-    /// Takes up to `max` entries that are due, not held and not leased, oldest due first, and leases them until `until`.
-    /// Durable before it returns: an attempt is written down before it is made.
+    /// Takes up to `max` entries that are due, not held and not leased, oldest due first, and leases them until
+    /// `until`. Durable before it returns: an attempt is written down before it is made.
     fn lease(
         &self,
         now: UnixMillis,
@@ -89,8 +89,8 @@ pub trait Engine: Clone + Send + Sync + 'static {
     fn queued(&self, id: QueueId) -> impl Future<Output = Result<QueueEntry>> + Send;
     /// Up to `limit` queue entries above `after`, by number.
     fn queue(&self, after: Option<QueueId>, limit: usize) -> impl Future<Output = Result<Vec<QueueEntry>>> + Send;
-    /// When [`lease`](Engine::lease) will next find something: the earliest due time, or end of a lease. `None`: nothing
-    /// waits.
+    /// When [`lease`](Engine::lease) will next find something: the earliest due time, or end of a lease. `None`:
+    /// nothing waits.
     fn next_due(&self) -> impl Future<Output = Result<Option<UnixMillis>>> + Send;
     /// Wakes after each commit that changed the queue.
     fn watch_queue(&self) -> Watch;

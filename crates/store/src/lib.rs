@@ -1,8 +1,9 @@
 //! Mailboxes and queue, durable.
 //!
-//! One interface, [`Engine`], for what a mail server keeps: accounts, their mailboxes, the messages in them with flags and
-//! mod-sequences, and the queue of messages on their way. Everything that changes something is an [`Op`]; a `Vec` of them is
-//! a batch, done whole or not at all. Everything else reads. [`Store`] is the engine that needs no set-up: a directory.
+//! One interface, [`Engine`], for what a mail server keeps: accounts, their mailboxes, the messages in them with flags
+//! and mod-sequences, and the queue of messages on their way. Everything that changes something is an [`Op`]; a `Vec`
+//! of them is a batch, done whole or not at all. Everything else reads. [`Store`] is the engine that needs no set-up: a
+//! directory.
 //!
 //! ```
 //! use postrider_store::{Append, BodyWrite, Engine, Flags, MailboxId, NewAccount, Options, Store, UidSet, UnixMillis};
@@ -49,13 +50,14 @@
 //!
 //! # What every engine promises
 //!
-//! - **Acknowledged is durable.** A [`commit`](Engine::commit) returns after the sync, and nobody sees what is not synced. If a
-//!   sync fails, the store is read-only until it is opened again: no sync is tried twice.
+//! - **Acknowledged is durable.** A [`commit`](Engine::commit) returns after the sync, and nobody sees what is not
+//!   synced. If a sync fails, the store is read-only until it is opened again: no sync is tried twice.
 //! - **A batch happens whole or not at all**, whatever crashes when.
-//! - **Mod-sequences** count up per account, one for each operation that changes something; **UIDs** count up per mailbox; both
-//!   are assigned where the change becomes visible, so a reader that has seen one has seen all below it. UIDVALIDITY,
-//!   [`MailboxId`], [`AccountId`] and [`QueueId`] are never used again.
-//! - **The change log is the truth** ([`changes`](Engine::changes)), and says from where it is complete; a [`Watch`] is a hint.
+//! - **Mod-sequences** count up per account, one for each operation that changes something; **UIDs** count up per
+//!   mailbox; both are assigned where the change becomes visible, so a reader that has seen one has seen all below it.
+//!   UIDVALIDITY, [`MailboxId`], [`AccountId`] and [`QueueId`] are never used again.
+//! - **The change log is the truth** ([`changes`](Engine::changes)), and says from where it is complete; a [`Watch`] is
+//!   a hint.
 //! - **Bodies come first**, then what refers to them. A body used by many messages and queue entries is stored once.
 //!   Expunging a message leaves its body readable, by its [`BodyId`], until [`Store::compact`].
 //! - **Time** is the caller's: the store has no clock.
@@ -69,10 +71,11 @@
 //! | `body/NNNNNNNNNN.body` | a body above 256 KiB |
 //! | `index/index.db` | SQLite: what the log adds up to; can be deleted, and is made again |
 //!
-//! Every octet in `seg` and `body` sits in a record: magic, length, kind, number, CRC-32C, payload. One thread writes: all batches
-//! that wait become one write and one `fdatasync`, however many they are; then the index is committed, without a sync of
-//! its own; then they are answered. A body above 256 KiB costs a sync of its file and one of the directory besides. Opening
-//! cuts off a tail that is not a whole, sound group, and applies to the index what it has not seen.
+//! Every octet in `seg` and `body` sits in a record: magic, length, kind, number, CRC-32C, payload. One thread writes:
+//! all batches that wait become one write and one `fdatasync`, however many they are; then the index is committed,
+//! without a sync of its own; then they are answered. A body above 256 KiB costs a sync of its file and one of the
+//! directory besides. Opening cuts off a tail that is not a whole, sound group, and applies to the index what it has
+//! not seen.
 //!
 //! # Not yet
 //!

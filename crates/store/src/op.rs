@@ -66,8 +66,8 @@ pub enum Op {
         on: bool,
     },
 
-    /// Forgets an account's change log up to a mod-sequence; those who ask for older changes learn that they must compare
-    /// everything ([`Changes::low_modseq`](crate::Changes)). Answer: [`Outcome::Done`].
+    /// Forgets an account's change log up to a mod-sequence; those who ask for older changes learn that they must
+    /// compare everything ([`Changes::low_modseq`](crate::Changes)). Answer: [`Outcome::Done`].
     TrimChanges {
         /// Whose.
         account: AccountId,

@@ -172,8 +172,8 @@ pub struct QueueEntry {
 pub struct Watch(pub(crate) tokio::sync::watch::Receiver<u64>);
 
 impl Watch {
-    /// Waits for a commit since the last call (or since the watch was made) and gives the account's mod-sequence (for the
-    /// queue, a counter). `None` when the store is closed. Cancel-safe.
+    /// Waits for a commit since the last call (or since the watch was made) and gives the account's mod-sequence (for
+    /// the queue, a counter). `None` when the store is closed. Cancel-safe.
     pub async fn changed(&mut self) -> Option<u64> {
         self.0.changed().await.ok()?;
         Some(*self.0.borrow_and_update())

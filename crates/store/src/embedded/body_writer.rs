@@ -11,8 +11,8 @@ use super::{Shared, blocking, guard};
 use crate::body::{Content, SpilledFile};
 use crate::{Body, BodyWrite, Error, Result};
 
-/// Bodies up to this size (256 KiB) are written with the batch that uses them; longer ones go to a file of their own in pieces of this
-/// size, and take that much memory.
+/// Bodies up to this size (256 KiB) are written with the batch that uses them; longer ones go to a file of their own in
+/// pieces of this size, and take that much memory.
 pub const INLINE: usize = 256 << 10;
 
 /// Octets of a whole piece in its file.

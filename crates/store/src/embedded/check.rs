@@ -51,7 +51,8 @@ pub(super) fn check(shared: &Shared, conn: &Connection) -> Result<Report> {
     report.missing = missing.collect::<rusqlite::Result<_>>()?;
     report.miscounted = snapshot.query_row(
         "SELECT count(*) FROM mailbox b WHERE (b.messages, b.unseen, b.deleted, b.size) IS NOT
-         (SELECT count(*), count(*) FILTER (WHERE flags & 1 = 0), count(*) FILTER (WHERE flags & 8), coalesce(sum(size), 0)
+         (SELECT count(*), count(*) FILTER (WHERE flags & 1 = 0), count(*) FILTER (WHERE flags & 8),
+          coalesce(sum(size), 0)
           FROM message m WHERE m.account = b.account AND m.mailbox = b.mailbox)",
         [],
         |row| row.get::<_, i64>(0).map(|n| n as u64),

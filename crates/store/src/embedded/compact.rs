@@ -137,7 +137,8 @@ fn poor_segments(writer: &Writer) -> Result<Vec<u64>> {
             garbage += len - live;
         }
     }
-    let used = "SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
+    let used = "SELECT (page_count - freelist_count) * page_size
+        FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
     let index: i64 = writer.index.conn.query_row(used, [], |row| row.get(0))?;
     Ok(if garbage * 2 > index as u64 { poor } else { Vec::new() })
 }

@@ -1,9 +1,9 @@
 //! The SQLite index: what the log's effects add up to. Everything in it can be made again from the log.
 //!
-//! It is written in WAL mode with `synchronous=NORMAL`: no sync at a commit, two at a checkpoint. After a power cut it is
-//! thus a sound database as of some earlier commit, and [`recover`](super::recover) applies what the log has beyond it.
-//! (`OFF` would spare the checkpoint's syncs and could leave a database that is neither old nor new.) It is committed only
-//! after the log has been synced, so it is never ahead of it.
+//! It is written in WAL mode with `synchronous=NORMAL`: no sync at a commit, two at a checkpoint. After a power cut it
+//! is thus a sound database as of some earlier commit, and [`recover`](super::recover) applies what the log has beyond
+//! it. (`OFF` would spare the checkpoint's syncs and could leave a database that is neither old nor new.) It is
+//! committed only after the log has been synced, so it is never ahead of it.
 
 use std::path::Path;
 

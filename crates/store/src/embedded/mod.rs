@@ -8,9 +8,9 @@
 //! ```
 //!
 //! A commit is one write to the newest segment (all small bodies and all effects of all batches that were waiting), one
-//! `fdatasync`, and a commit of the index without a sync. A body in a file of its own costs two more, of the file and of its
-//! directory, before its batch. When the store is opened, a tail of the log that is not a whole group with good checksums is
-//! cut off, and groups the index has not seen are applied to it.
+//! `fdatasync`, and a commit of the index without a sync. A body in a file of its own costs two more, of the file and
+//! of its directory, before its batch. When the store is opened, a tail of the log that is not a whole group with good
+//! checksums is cut off, and groups the index has not seen are applied to it.
 
 mod body_writer;
 mod check;
@@ -175,8 +175,8 @@ impl Store {
         self.0.shared.fault()
     }
 
-    /// Gives back the space of bodies nothing refers to any more. Writing waits meanwhile. A session that still shows an
-    /// expunged message can read its body until then, and gets [`Error::NotFound`] after.
+    /// Gives back the space of bodies nothing refers to any more. Writing waits meanwhile. A session that still shows
+    /// an expunged message can read its body until then, and gets [`Error::NotFound`] after.
     pub async fn compact(&self) -> Result<Compacted> {
         let (answer, answered) = oneshot::channel();
         self.ask(Job::Compact { answer }, answered).await?

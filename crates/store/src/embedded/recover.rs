@@ -101,9 +101,9 @@ fn sound_segments(disk: &dyn Disk, layout: &Layout) -> Result<(Vec<u64>, u64)> {
             Start::Missing => return Err(Error::Damaged(format!("segment {segment} has no beginning"))),
         }
     }
-    // The newest segment may go if it is of no use. If it is empty, making it may have failed in a way that left it here while
-    // the log went on in the one before. If it is a base, it begins with a copy of the whole index, written before the
-    // segment is used for anything else, and is of use only if that is complete.
+    // The newest segment may go if it is of no use. If it is empty, making it may have failed in a way that left it
+    // here while the log went on in the one before. If it is a base, it begins with a copy of the whole index, written
+    // before the segment is used for anything else, and is of use only if that is complete.
     while let ([_, .., last], Some(&base)) = (&sound[..], bases.last()) {
         let path = log::path(dir, *last);
         let is_base = base == *last;

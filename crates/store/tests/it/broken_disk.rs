@@ -94,8 +94,8 @@ impl BrokenDisk {
         self.0.lock().unwrap().off
     }
 
-    /// After the store is closed: makes the files as a power cut leaves them. `kept` says how much of what was not synced
-    /// survived, from 0 to `unsynced` octets; what survived may be garbage.
+    /// After the store is closed: makes the files as a power cut leaves them. `kept` says how much of what was not
+    /// synced survived, from 0 to `unsynced` octets; what survived may be garbage.
     pub(crate) fn cut_power(&self, mut kept: impl FnMut(u64) -> (u64, bool)) {
         let state = self.0.lock().unwrap();
         for (path, (durable, actual)) in &state.files {

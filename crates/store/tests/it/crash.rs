@@ -190,8 +190,8 @@ async fn work(dir: &Path, disk: &BrokenDisk, seed: u64, with_compaction: bool) -
     model
 }
 
-/// Only an error that leaves the store read-only leaves it open whether the operation was done; after others it was not,
-/// and the store goes on.
+/// Only an error that leaves the store read-only leaves it open whether the operation was done; after others it was
+/// not, and the store goes on.
 fn in_doubt(error: &Error, doubt: Doubt) -> Option<Doubt> {
     match error {
         Error::ReadOnly(_) => Some(doubt),
