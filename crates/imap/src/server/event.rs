@@ -76,7 +76,8 @@ pub enum Event {
     AppendBody(Bytes),
     /// All of the message has been reported.
     Appended {
-        /// Yes: it is stored and durable.
+        /// Yes: it is stored and durable. If its mailbox is the selected one, notify of it first, so that EXISTS comes
+        /// before the completion (RFC 9051, 6.3.12).
         answer: Pending<ask::Appended>,
     },
     /// The message does not come to its end (a syntax error after it, a lost connection, or a timeout): throw away what came of it.
@@ -206,7 +207,8 @@ pub enum MailboxOp {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Change {
-    /// Messages came: exactly these UIDs. Those not above all that the session knows are passed over.
+    /// Messages came: exactly these UIDs, in the order in which they came. Those not above all that the session knows
+    /// are passed over.
     Added(UidSet),
     /// Messages went. UIDs that do not exist are passed over.
     Expunged(UidSet),
