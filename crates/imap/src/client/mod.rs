@@ -9,6 +9,47 @@
 //! 3. [`Client::authenticate`]; [`Event::Completed`] and [`Event::Ready`].
 //! 4. Any [`Client::command`], [`Client::append`], [`Client::idle`].
 //! 5. [`Client::logout`]; [`Event::Closed`].
+//!
+//! ```
+//! use postrider_core::{Instant, Machine, Session, Step};
+//! use postrider_imap::client::{Client, Config, Event, Gather};
+//! use postrider_imap::wire::{Attribute, Command, Fetch, Mailbox, SequenceSet};
+//!
+//! // A pipe to a local server, who knows us already.
+//! let mut client = Client::new(Config::default().dangerous_plaintext_preauth(), 1);
+//! let mut gather = Gather::new(10 << 20);
+//! # let server: [&[u8]; 3] = [
+//! #     b"* PREAUTH [CAPABILITY IMAP4rev2] hello\r\n",
+//! #     b"* 1 EXISTS\r\np1 OK [READ-WRITE] done\r\n",
+//! #     b"* 1 FETCH (UID 17 RFC822.SIZE 321)\r\np2 OK done\r\n* BYE bye\r\np3 OK done\r\n",
+//! # ];
+//! # let mut server = server.into_iter();
+//! while !client.is_finished() {
+//!     while let Step::Event(event) = client.poll(Instant::ORIGIN) {
+//!         match gather.take(event) {
+//!             Ok(None) => {}
+//!             Ok(Some(message)) => assert_eq!((message.uid, message.size), (Some(17), Some(321))),
+//!             Err(Event::Ready) => {
+//!                 let (mailbox, params) = (Mailbox::INBOX, Default::default());
+//!                 client.command(Command::Select { mailbox, read_only: true, params })?;
+//!                 let attributes = vec![Attribute::Uid, Attribute::Size];
+//!                 let messages = SequenceSet::ALL;
+//!                 let fetch = Fetch { uid: true, messages, attributes, changed_since: None, vanished: false };
+//!                 client.command(Command::Fetch(fetch))?;
+//!                 client.logout();
+//!             }
+//!             Err(Event::Completed { status, .. }) => println!("{}", status.text),
+//!             Err(_) => {}
+//!         }
+//!     }
+//!     client.sent(client.output().len()); // write `output` to the server, and
+//!     if let Some(octets) = server.next() {
+//!         let taken = client.receive(octets); // what it sends goes in, at most `window` octets
+//! #       assert_eq!(taken, octets.len());
+//!     }
+//! }
+//! # Ok::<(), postrider_core::Misuse>(())
+//! ```
 
 mod config;
 mod event;

@@ -4,6 +4,29 @@
 //! looking at each octet once; the parsers are pure functions over such complete, bounded units and share the unit's
 //! memory. Encoders take only values whose constructors checked them, and choose between atom, quoted string
 //! and literal themselves, so whatever is encoded is one well-formed command or response.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use postrider_imap::wire::{Command, Data, Dialect, Encoder, FetchItem, Response, TaggedCommand};
+//! use postrider_imap::wire::{parse_command, parse_response};
+//!
+//! // A server reads commands strictly ...
+//! let unit = Bytes::from_static(b"a1 RENAME \"Entw&APw-rfe\" {3+}\r\nalt");
+//! let TaggedCommand { tag, command } = parse_command(&unit, Dialect::REV1)?;
+//! let Command::Rename { from, to } = &command else { panic!() };
+//! assert_eq!((tag.as_str(), &*from.name(), &*to.name()), ("a1", "Entwürfe", "alt"));
+//!
+//! // ... a client writes them so that they have one meaning ...
+//! let mut out = Encoder::commands(Dialect::UTF8);
+//! TaggedCommand { tag, command }.encode(&mut out);
+//! assert_eq!(out.to_bytes(), "a1 RENAME \"Entwürfe\" alt\r\n");
+//!
+//! // ... and reads whatever servers send: a bad item costs only itself.
+//! let unit = Bytes::from_static(b"* 7 FETCH (UID 9 RFC822.SIZE 9.3736e+06)");
+//! let Response::Data(Data::Fetch { number: 7, items }) = parse_response(&unit, Dialect::REV1) else { panic!() };
+//! assert!(matches!(&items[..], [FetchItem::Uid(9), FetchItem::Raw(_)]));
+//! # Ok::<(), postrider_imap::wire::BadCommand>(())
+//! ```
 
 mod atom;
 mod body;

@@ -98,3 +98,36 @@ fn secrets_are_marked() {
     let Some(Piece::Line { octets, secret_from, .. }) = out.pieces().next() else { panic!() };
     assert_eq!((octets, secret_from), (&b"a LOGIN \"u\" {6}"[..], Some(12)));
 }
+
+/// Neither reads of one octet nor many literals nor long lines make the framer look at an octet twice.
+#[test]
+fn many_small_literals_and_long_lines_in_single_octets() {
+    let mut wire = b"* 1 FETCH (".to_vec();
+    for _ in 0..5000 {
+        wire.extend_from_slice(b"BODY[1] {3}\r\nabc ");
+    }
+    wire.extend_from_slice(b"UID 3)\r\n* SEARCH");
+    for id in 1..20_000 {
+        wire.extend_from_slice(format!(" {}", id * 2).as_bytes());
+    }
+    wire.extend_from_slice(b"\r\n");
+    let mut framer = Framer::responses(FrameLimits::RESPONSES);
+    let (mut units, mut start) = (vec![], 0);
+    for end in 1..=wire.len() {
+        loop {
+            match framer.next(&wire[start..end]).unwrap() {
+                Frame::More => break,
+                Frame::Literal(_) => assert!(framer.inline()),
+                Frame::Unit { len, end: line_end } => {
+                    units.push(Bytes::copy_from_slice(&wire[start..start + len]));
+                    start += len + line_end;
+                }
+                Frame::Octets { .. } => panic!("nothing is streamed"),
+            }
+        }
+    }
+    let Response::Data(Data::Fetch { items, .. }) = parse_response(&units[0], Dialect::REV1) else { panic!() };
+    assert_eq!(items.len(), 5001);
+    let Response::Data(Data::Search { found, .. }) = parse_response(&units[1], Dialect::REV1) else { panic!() };
+    assert_eq!(found.count(), 19_999);
+}
