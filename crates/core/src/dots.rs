@@ -3,7 +3,8 @@
 //!
 //! Both directions go from line end to line end, look at each octet once, and do not depend on how the data was cut.
 
-use memchr::{memchr, memchr2};
+use memchr::memchr2;
+use memchr::memmem::Finder;
 
 /// What ends a line of dotted data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,20 +40,27 @@ struct Lines {
     rule: LineRule,
     at: At,
     bare: Option<BareNewline>,
+    /// Of a dot after LF.
+    dotted: Finder<'static>,
 }
 
 impl Lines {
     fn new(rule: LineRule) -> Self {
-        Self { rule, at: At::LineStart, bare: None }
+        Self { rule, at: At::LineStart, bare: None, dotted: Finder::new(b"\n.") }
     }
 
-    /// Goes through `octets`, of which `from` is not at a line start, to just after the next line end. `None` if there
-    /// is none; all of `octets` is done then.
+    /// Goes through `octets`, of which `from` is not at a line start, to the start of a later line: of every line that
+    /// begins with a dot, and of others if it likes. `None` if there is none; all of `octets` is done then.
     fn next_start(&mut self, octets: &[u8], from: usize) -> Option<usize> {
         match self.rule {
             LineRule::Lf => {
-                let found = memchr(b'\n', &octets[from..]);
-                self.at = if found.is_some() { At::LineStart } else { At::Within };
+                // No newline is looked for that is bare, so lines without a dot need not be looked at one by one.
+                let found = self.dotted.find(&octets[from..]);
+                self.at = match (found, octets[from..].last()) {
+                    (Some(_), _) | (None, Some(b'\n')) => At::LineStart,
+                    (None, Some(_)) => At::Within,
+                    (None, None) => self.at,
+                };
                 found.map(|lf| from + lf + 1)
             }
             LineRule::CrLf => self.next_start_after_crlf(octets, from),
