@@ -12,7 +12,37 @@
 //!
 //! What may follow what is in [`dialogue`]; bytes and types in [`wire`].
 //!
-//! Not yet: APOP, LANG, LAST, POP URLs.
+//! A whole session, without a network:
+//!
+//! ```
+//! use postrider_core::{Instant, Machine, Session, Step};
+//! use postrider_pop3::server::{Config, Event, Server};
+//! use postrider_pop3::{MessageMeta, UniqueId};
+//! use std::sync::Arc;
+//!
+//! let mut config = Config::default();
+//! config.dangerous_plaintext_login = true; // There is no wire here that somebody could read.
+//! let mut server = Server::new(Arc::new(config), 1);
+//! let _ = server.receive(b"USER alice\r\nPASS wonderland\r\nRETR 1\r\nQUIT\r\n");
+//!
+//! let message = b"Subject: tea\r\n\r\n.\r\n";
+//! while let Step::Event(event) = server.poll(Instant::ORIGIN) {
+//!     match event {
+//!         Event::Open { answer, .. } => {
+//!             let unique_id = UniqueId::new("tea-1").unwrap();
+//!             server.answer(answer, Ok(vec![MessageMeta { size: message.len() as u64, unique_id }])).unwrap();
+//!         }
+//!         Event::Retrieve { answer, .. } => {
+//!             assert_eq!(server.write(&answer, message), message.len(), "there is room for so little");
+//!             server.accept(answer).unwrap();
+//!         }
+//!         other => server.decline(other), // Refuses what it may ask, and does nothing if it asks nothing.
+//!     }
+//! }
+//! assert!(server.output().ends_with(b"Subject: tea\r\n\r\n..\r\n.\r\n+OK goodbye\r\n"));
+//! ```
+//!
+//! Not yet: APOP, LANG, LAST, POP URLs, a friendly face for tokio (`postrider-io` runs both sessions there).
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;
