@@ -9,6 +9,8 @@ pub mod dialogue;
 mod envelope;
 mod outcome;
 pub mod server;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 pub mod wire;
 
 pub use address::{AddressLiteral, Domain, ForwardPath, HelloName, Host, LocalPart, Mailbox, ReversePath};

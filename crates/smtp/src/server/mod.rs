@@ -540,7 +540,9 @@ impl Server {
         }
         if line.end == LineEnd::Lf || memchr::memchr2(b'\r', 0, octets).is_some() {
             // RFC 5321, 2.3.8: CR and LF only as CRLF.
-            return self.wrong(no(500, 5, 2, "A line ends with CRLF and holds neither CR, LF nor NUL"));
+            self.wrong(no(500, 5, 2, "A line ends with CRLF and holds neither CR, LF nor NUL"));
+            self.refused_data = octets.get(..4).is_some_and(|word| word.eq_ignore_ascii_case(b"DATA"));
+            return;
         }
         if octets.len() > self.config.limits.command_line && verb != Some(Verb::Auth) {
             return self.wrong(no(500, 5, 2, "The line is too long"));
@@ -1126,11 +1128,16 @@ impl Server {
         if self.link.is_closed() {
             return;
         }
-        if !self.link.input().is_empty() {
-            let input = Bytes::copy_from_slice(&self.link.input()[..self.link.input().len().min(64)]);
-            return self.message_came_anyway(&input);
-        }
-        self.refused_data = true;
+        let came = match self.held.take() {
+            Some(Held::Line(line)) => line.octets,
+            Some(Held::TooLong) => Bytes::new(),
+            None if self.link.input().is_empty() => {
+                self.refused_data = true;
+                return;
+            }
+            None => Bytes::copy_from_slice(&self.link.input()[..self.link.input().len().min(64)]),
+        };
+        self.message_came_anyway(&came);
     }
 
     fn message_came_anyway(&mut self, got: &[u8]) {

@@ -7,4 +7,5 @@ mod dialogue;
 mod pair;
 mod server_cases;
 mod server_talks;
+mod tokio;
 mod wire;
