@@ -319,7 +319,8 @@ pub fn fetchmail(from: &Endpoint, by: Reading) -> Fetched {
     );
     let mut command = Command::new("fetchmail");
     command.env("FETCHMAILHOME", place.dir()).env("HOME", place.dir());
-    command.arg("--nodetach").arg("-v").arg("-f").arg(config);
+    // As root its lock is one for the whole machine, unless told otherwise.
+    command.arg("--nodetach").arg("-v").arg("--pidfile").arg(place.path("pid")).arg("-f").arg(config);
     let done = run(&mut command, LIMIT);
     // 1: there was no mail.
     assert!(matches!(done.code(), 0 | 1), "{done}");

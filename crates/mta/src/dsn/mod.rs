@@ -316,11 +316,11 @@ impl Report {
             fields.empty_line();
             if let Some(original) = &recipient.original {
                 let address = encode::address(original.address());
-                fields.put("Original-Recipient", &format!("{};{address}", original.address_type()));
+                fields.put("Original-Recipient", &format!("{}; {address}", original.address_type()));
             }
             let address = recipient.address.as_str();
             let kind = if recipient.address.is_ascii() { "rfc822" } else { "utf-8" };
-            fields.put("Final-Recipient", &format!("{kind};{}", encode::address(address)));
+            fields.put("Final-Recipient", &format!("{kind}; {}", encode::address(address)));
             fields.put("Action", recipient.action.word());
             fields.put("Status", &recipient.status.to_string());
             if let Some(remote) = &recipient.remote {

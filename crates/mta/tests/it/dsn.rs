@@ -90,8 +90,8 @@ fn a_failure_is_reported_with_all_that_is_known() {
                     Reporting-MTA: dns; mx.example\r\n\
                     Arrival-Date: Fri, 15 Jan 2027 08:00:00 +0000\r\n\
                     \r\n\
-                    Original-Recipient: rfc822;old@example.com\r\n\
-                    Final-Recipient: rfc822;nobody@example.net\r\n\
+                    Original-Recipient: rfc822; old@example.com\r\n\
+                    Final-Recipient: rfc822; nobody@example.net\r\n\
                     Action: failed\r\n\
                     Status: 5.1.1\r\n\
                     Remote-MTA: dns; mx.example.net\r\n\
@@ -198,7 +198,7 @@ fn addresses_beyond_ascii_are_encoded_in_the_status_part() {
     let read = read(&written.octets);
     assert!(read.head.contains("To: <\u{e4}@example.org>"));
     assert!(read.parts[0].1.contains("<j=C3=B6rg@example.net>"));
-    assert!(read.parts[1].1.contains("Final-Recipient: utf-8;j\\x{F6}rg@example.net\r\n"));
+    assert!(read.parts[1].1.contains("Final-Recipient: utf-8; j\\x{F6}rg@example.net\r\n"));
     assert!(read.parts[1].1.is_ascii());
 }
 
