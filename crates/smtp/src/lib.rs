@@ -1,4 +1,52 @@
 //! SMTP, submission and LMTP: wire format, client and server state machines, without I/O.
+//!
+//! [`Server`] and [`Client`] are sessions: they are pushed bytes and pulled events, and know neither sockets nor clocks
+//! (see [`postrider_core`] for the loop, `postrider-io` for one ready made, and the feature `tokio` for a server in
+//! one function and a connection to send mail over).
+//!
+//! - [`address`]: mailboxes, paths and domains, checked when made and kept exactly as written.
+//! - [`wire`]: commands, replies, parameters and the message itself, between octets and types.
+//! - [`dialogue`]: what may follow what; both sides obey it.
+//! - [`server`] and [`client`]: the sessions, each with its configuration and its limits.
+//!
+//! # What it is strict about
+//!
+//! Only CR LF `.` CR LF ends a message. CR or LF alone, and NUL, make the server refuse the message and the client
+//! refuse to send it, unless they are told to make them whole ([`wire::BareNewlines`]); they never end a message and
+//! never pass through. What comes between STARTTLS and TLS ends the session. Nothing that is written to the wire can
+//! hold a line end that was not put there by the session: addresses, texts and parameters are types that cannot hold
+//! one. A lost connection after the end of a message is [`client::Outcome::Unknown`], never a failure.
+//!
+//! # A server
+//!
+//! ```
+//! use postrider_core::{Instant, Machine, Session, Step, Text};
+//! use postrider_smtp::server::{Config, Event, Server};
+//! use postrider_smtp::Refusal;
+//! use std::sync::Arc;
+//!
+//! let config = Arc::new(Config::new("mx.example".parse().unwrap()));
+//! let mut server = Server::new(config, 1);
+//! let input = b"EHLO client.example\r\nMAIL FROM:<>\r\nRCPT TO:<alice@mx.example>\r\nRCPT TO:<bob@mx.example>\r\n";
+//! assert_eq!(server.receive(input), input.len());
+//! while let Step::Event(event) = server.poll(Instant::ORIGIN) {
+//!     match event {
+//!         Event::Mail { answer, .. } => server.accept(answer).unwrap(),
+//!         Event::Rcpt { answer, to, .. } if to.as_str() == "alice@mx.example" => server.accept(answer).unwrap(),
+//!         Event::Rcpt { answer, .. } => {
+//!             server.refuse(answer, Refusal::permanent(550, (1, 1), Text::literal("No such mailbox"))).unwrap();
+//!         }
+//!         other => server.decline(other),
+//!     }
+//! }
+//! let said = String::from_utf8_lossy(server.output());
+//! assert!(said.ends_with("250 2.1.0 Sender OK\r\n250 2.1.5 Recipient OK\r\n550 5.1.1 No such mailbox\r\n"));
+//! ```
+//!
+//! # Not yet
+//!
+//! CHUNKING and BINARYMIME, REQUIRETLS beyond its parameter, XCLIENT, PROXY, DELIVERBY, FUTURERELEASE, MT-PRIORITY,
+//! BURL, ETRN; LIMITS is obeyed, but messages are not split for it.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;

@@ -293,9 +293,10 @@ impl Client {
     }
 
     fn write_part(&mut self, body: &Pending<ask::Body>, octets: &[u8], shared: Option<&Bytes>) -> usize {
-        let Some(sending) = self.wanted(body).ok().and_then(|()| self.sending.as_deref_mut()) else {
+        if self.wanted(body).is_err() {
             return octets.len();
-        };
+        }
+        let Some(sending) = self.sending.as_deref_mut() else { return octets.len() };
         if sending.bad.is_some() {
             return octets.len();
         }
@@ -876,8 +877,10 @@ impl Client {
         } else {
             self.block_timer.disarm();
         }
-        let due = [&mut self.reply_timer, &mut self.handshake_timer, &mut self.block_timer];
-        if due.into_iter().fold(false, |due, timer| timer.tick(now) || due) {
+        // Each must be told the time.
+        let due =
+            [&mut self.reply_timer, &mut self.handshake_timer, &mut self.block_timer].map(|timer| timer.tick(now));
+        if due.contains(&true) {
             let why = if matches!(self.stage, Stage::Quitting) { Closed::ByUs } else { Closed::TimedOut };
             self.end(why);
             return true;

@@ -125,20 +125,21 @@ impl Config {
     pub(super) fn capabilities(&self, tls: bool) -> Capabilities {
         let auth = if self.tls == Tls::Required && !tls { &[] } else { &self.auth[..] };
         let usable = |m: &&MechanismName| self.permits(m, tls) && ServerExchange::supports(m);
-        let mut offered = Capabilities::default();
-        offered.pipelining = true;
-        offered.eight_bit_mime = true;
-        offered.enhanced_status_codes = true;
-        offered.smtp_utf8 = self.smtp_utf8;
-        offered.dsn = self.dsn;
-        offered.require_tls = self.require_tls && tls;
-        offered.start_tls = matches!(self.tls, Tls::Offered | Tls::Required) && !tls;
-        offered.size = Some(self.limits.message);
-        offered.auth = auth.iter().filter(usable).cloned().collect();
-        offered.recipients_max = u32::try_from(self.limits.recipients).ok();
-        offered.transactions_max = Some(self.limits.transactions);
-        offered.other = self.extensions.clone();
-        offered
+        Capabilities {
+            pipelining: true,
+            size: Some(self.limits.message),
+            eight_bit_mime: true,
+            smtp_utf8: self.smtp_utf8,
+            enhanced_status_codes: true,
+            dsn: self.dsn,
+            start_tls: matches!(self.tls, Tls::Offered | Tls::Required) && !tls,
+            require_tls: self.require_tls && tls,
+            auth: auth.iter().filter(usable).cloned().collect(),
+            recipients_max: u32::try_from(self.limits.recipients).ok(),
+            transactions_max: Some(self.limits.transactions),
+            other: self.extensions.clone(),
+            ..Capabilities::default()
+        }
     }
 }
 

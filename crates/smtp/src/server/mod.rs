@@ -666,7 +666,8 @@ impl Server {
         if ((params.notify.is_some() || params.original.is_some()) && !dsn) || !self.knows(&params.other) {
             return self.wrong(no(555, 5, 4, "A parameter is not recognised"));
         }
-        if !(to.is_ascii() && others_are_ascii(&params.other)) && !self.utf8 {
+        let plain = to.is_ascii() && others_are_ascii(&params.other);
+        if !plain && !self.utf8 {
             return self.wrong(no(501, 6, 7, "An address with UTF-8 needs SMTPUTF8"));
         }
         let open = self.slots.iter().filter(|slot| matches!(slot.about, About::Rcpt)).count();

@@ -168,9 +168,9 @@ fn case_33_a_message_without_end_ends_the_session() {
 fn header_has_a_limit() {
     let mut config = config();
     config.limits.header = 100;
-    let long = [UP_TO_DATA, b"A: ", &vec![b'a'; 100], b"\r\n\r\n.\r\nQUIT\r\n"].concat();
+    let long = [UP_TO_DATA, b"A: ", &[b'a'; 100], b"\r\n\r\n.\r\nQUIT\r\n"].concat();
     assert_eq!(both(&config, &long).codes(), [250, 250, 250, 354, 552, 221]);
-    let body = [UP_TO_DATA, b"A: b\r\n\r\n", &vec![b'a'; 100], b"\r\n.\r\nQUIT\r\n"].concat();
+    let body = [UP_TO_DATA, b"A: b\r\n\r\n", &[b'a'; 100], b"\r\n.\r\nQUIT\r\n"].concat();
     assert_eq!(both(&config, &body).codes(), [250, 250, 250, 354, 250, 221]);
 }
 
