@@ -1,0 +1,324 @@
+//! `pop`: fetches mail into a Maildir, each message once.
+//!
+//! A message is deleted on the server only after it is synced to disk here, and only by a session that ends well.
+
+use std::collections::{HashSet, VecDeque};
+use std::io;
+use std::sync::Arc;
+
+use postrider_pop3::client::{Client, CommandId, Config, Event};
+use postrider_pop3::{Refusal, ResponseCode};
+use postrider_sasl::{MechanismName, Plain};
+use serde::Serialize;
+
+use crate::cli::{self, Connection};
+use crate::connect::{Line, Settings, reading};
+use crate::fault::{Class, Fault};
+use crate::journal::Journal;
+use crate::maildir::{Delivery, Maildir};
+use crate::progress;
+use crate::show::{Out, count, size};
+use crate::trace::Trace;
+use crate::url::Protocol;
+
+/// Messages asked for before the first of them has come.
+const AHEAD: usize = 8;
+
+/// A message on the server.
+#[derive(Clone, Debug)]
+struct Message {
+    number: u32,
+    id: Option<String>,
+    size: u64,
+}
+
+/// A message that was fetched.
+#[derive(Serialize)]
+struct Got<'a> {
+    event: &'static str,
+    id: Option<&'a str>,
+    file: String,
+    size: u64,
+}
+
+/// What was done.
+#[derive(Serialize)]
+struct Summary {
+    event: &'static str,
+    fetched: usize,
+    known: usize,
+    deleted: usize,
+    failed: usize,
+}
+
+pub(crate) async fn run(connection: &Connection, pop: &cli::Pop, out: &mut Out) -> Result<(), Fault> {
+    let url = reading(connection, Protocol::Pop3)?;
+    let settings = Settings::new(connection, url)?;
+    settings.login()?;
+    // Before anything is asked of the server: is there a place for its mail?
+    let mut maildir = Maildir::open(&pop.maildir)?;
+    let mut journal = Journal::open(&maildir, url)?;
+    let mut session = open(&settings).await?;
+
+    let messages = survey(&mut session).await?;
+    if pop.keep && messages.iter().any(|message| message.id.is_none()) {
+        return Err(Fault::new(
+            Class::Unavailable,
+            format!(
+                "{} gives messages no unique ids, so --keep would fetch them again and again: leave it out",
+                url.place()
+            ),
+        ));
+    }
+    let known = |journal: &Journal, message: &Message| message.id.as_deref().is_some_and(|id| journal.has(id));
+    let (old, new): (Vec<_>, Vec<_>) = messages.iter().cloned().partition(|message| known(&journal, message));
+    let mut fetch = Fetch { maildir: &mut maildir, journal: &mut journal, out, failed: Vec::new() };
+    let fetched = fetch.all(&mut session, &new, settings.trace).await?;
+    let failed = std::mem::take(&mut fetch.failed);
+    journal.sync().map_err(|error| local(&error))?;
+
+    let mut deleted = 0;
+    if !pop.keep {
+        let gone: Vec<u32> = old.iter().map(|message| message.number).chain(fetched.iter().copied()).collect();
+        deleted = delete(&mut session, &gone).await?;
+    }
+    quit(&mut session).await?;
+    // Those that were deleted just now are remembered once more, lest a server thinks otherwise of it.
+    let seen: HashSet<&str> = messages.iter().filter_map(|message| message.id.as_deref()).collect();
+    journal.forget(maildir.root(), |id| seen.contains(id)).map_err(|error| local(&error))?;
+
+    let summary = Summary { event: "done", fetched: fetched.len(), known: old.len(), deleted, failed: failed.len() };
+    if out.is_json() {
+        out.object(&summary)?;
+    } else {
+        let (fetched, place) = (count(summary.fetched, "message"), pop.maildir.display());
+        out.line(&format!("{fetched} fetched into {place}, {} known, {deleted} deleted on the server", summary.known))?;
+    }
+    match failed.first() {
+        None => Ok(()),
+        Some((number, why)) => {
+            let what = format!(
+                "{} could not be fetched; of message {number} the server said: {why}",
+                count(failed.len(), "message")
+            );
+            Err(Fault::new(Class::TryLater, what))
+        }
+    }
+}
+
+/// Connects, protects and logs in.
+async fn open(settings: &Settings) -> Result<Line<Client>, Fault> {
+    let mut config = Config::default();
+    config.implicit_tls = settings.url.tls;
+    config.dangerous_plaintext_login = settings.plaintext_login;
+    config.limits.reply = settings.timeout;
+    let trace = settings.trace;
+    let mut line = Line::open(settings, |_| {
+        let mut client = Client::new(Arc::new(config), 1);
+        if trace {
+            client.set_tap(Some(Box::new(Trace::new())));
+        }
+        client
+    })
+    .await?;
+    ready(&mut line).await?;
+    if settings.starttls {
+        let asked = line.session().start_tls().map_err(|error| {
+            let sentence = format!("{}: {error}; use pop3s:// if it has that", settings.url.place());
+            Fault::new(Class::Unavailable, sentence)
+        })?;
+        complete(&mut line, asked)
+            .await?
+            .map_err(|why| Fault::new(Class::Unavailable, format!("{} refused TLS: {why}", settings.url.place())))?;
+        ready(&mut line).await?;
+    }
+    let (user, password) = settings.login()?;
+    let plain = line.session().capabilities().is_some_and(|offered| offered.sasl.contains(&MechanismName::Plain));
+    let unusable = |error: &dyn std::fmt::Display| Fault::usage(format!("cannot log in: {error}"));
+    let login = if plain {
+        let mechanism = Plain::new(user, &password).map_err(|error| unusable(&error))?;
+        line.session().authenticate(Box::new(mechanism)).map_err(|error| unusable(&error))?
+    } else {
+        line.session().login(user, password).map_err(|error| unusable(&error))?
+    };
+    complete(&mut line, login).await?.map_err(|why| denied(settings, user, &why))?;
+    Ok(line)
+}
+
+fn denied(settings: &Settings, user: &str, why: &Refusal) -> Fault {
+    let place = settings.url.place();
+    match why.code {
+        Some(ResponseCode::InUse) => {
+            Fault::new(Class::TryLater, format!("the maildrop of {user} at {place} is in use: try again later ({why})"))
+        }
+        Some(ResponseCode::SysTemp | ResponseCode::LoginDelay) => {
+            Fault::new(Class::TryLater, format!("{place} cannot log {user} in now: try again later ({why})"))
+        }
+        Some(_) | None => {
+            Fault::new(Class::Denied, format!("{place} refused the login of {user}: {why}; check user and password"))
+        }
+    }
+}
+
+async fn ready(line: &mut Line<Client>) -> Result<(), Fault> {
+    loop {
+        match line.next().await? {
+            Event::Ready => return Ok(()),
+            Event::Closed(why) => return Err(line.lost(&why, None)),
+            _ => {}
+        }
+    }
+}
+
+/// Waits for the end of a command whose data do not matter.
+async fn complete(line: &mut Line<Client>, command: CommandId) -> Result<Result<(), Refusal>, Fault> {
+    loop {
+        match line.next().await? {
+            Event::Completed { of, result } if of == command => return Ok(result.map(drop)),
+            Event::Closed(why) => return Err(line.lost(&why, None)),
+            _ => {}
+        }
+    }
+}
+
+/// What is there, with sizes and ids as far as the server tells.
+async fn survey(line: &mut Line<Client>) -> Result<Vec<Message>, Fault> {
+    let session = line.session();
+    let sizes = session.list(None).expect("logged in");
+    let ids = session.unique_ids(None).expect("logged in");
+    let mut messages: Vec<Message> = Vec::new();
+    loop {
+        match line.next().await? {
+            Event::Listing { message, size, .. } => messages.push(Message { number: message, id: None, size }),
+            Event::UniqueId { message, id, .. } => {
+                let known = match messages.binary_search_by_key(&message, |known| known.number) {
+                    Ok(at) => Some(&mut messages[at]),
+                    Err(_) => messages.iter_mut().find(|known| known.number == message),
+                };
+                if let (Some(known), Some(id)) = (known, id) {
+                    known.id = Some(id.as_str().to_owned());
+                }
+            }
+            Event::Completed { of, result: Err(why) } if of == sizes => {
+                return Err(Fault::new(Class::TryLater, format!("the server does not list its messages: {why}")));
+            }
+            // Without UIDL there are just no ids.
+            Event::Completed { of, .. } if of == ids => return Ok(messages),
+            Event::Closed(why) => return Err(line.lost(&why, None)),
+            _ => {}
+        }
+    }
+}
+
+/// Fetching: where to, and what became of it.
+struct Fetch<'a> {
+    maildir: &'a mut Maildir,
+    journal: &'a mut Journal,
+    out: &'a mut Out,
+    failed: Vec<(u32, Refusal)>,
+}
+
+impl Fetch<'_> {
+    /// Fetches these messages; gives the numbers of those that are on disk now.
+    async fn all(&mut self, line: &mut Line<Client>, wanted: &[Message], hidden: bool) -> Result<Vec<u32>, Fault> {
+        let bar = progress::octets("fetching", wanted.iter().map(|message| message.size).sum(), hidden);
+        let mut rest = wanted.iter();
+        let mut asked: VecDeque<(CommandId, &Message)> = VecDeque::new();
+        let mut current: Option<Delivery> = None;
+        let mut fetched = Vec::new();
+        loop {
+            while asked.len() < AHEAD {
+                let Some(message) = rest.next() else { break };
+                asked.push_back((line.session().retrieve(message.number).expect("logged in"), message));
+            }
+            let Some((command, message)) = asked.front().copied() else { break };
+            match line.next().await? {
+                Event::Body { of, bytes } => {
+                    assert_eq!(of, command, "answers come in order");
+                    if current.is_none() {
+                        current = Some(self.maildir.begin().map_err(|error| local(&error))?);
+                    }
+                    let delivery = current.as_mut().expect("it was begun above");
+                    delivery.write(&bytes).map_err(|error| local(&error))?;
+                    bar.inc(bytes.len() as u64);
+                }
+                Event::Completed { of, result } if of == command => {
+                    asked.pop_front();
+                    match result {
+                        Ok(_) => {
+                            let delivery = match current.take() {
+                                Some(delivery) => delivery,
+                                // It is empty.
+                                None => self.maildir.begin().map_err(|error| local(&error))?,
+                            };
+                            self.keep(delivery, message, &bar)?;
+                            fetched.push(message.number);
+                        }
+                        Err(why) => {
+                            current = None;
+                            self.failed.push((message.number, why));
+                        }
+                    }
+                }
+                Event::Closed(why) => {
+                    bar.finish_and_clear();
+                    return Err(line.lost(&why, None));
+                }
+                _ => {}
+            }
+        }
+        bar.finish_and_clear();
+        Ok(fetched)
+    }
+
+    /// Puts a complete message in its place, for good.
+    fn keep(&mut self, mut delivery: Delivery, message: &Message, bar: &indicatif::ProgressBar) -> Result<(), Fault> {
+        let octets = delivery.sync().map_err(|error| local(&error))?;
+        if let Some(id) = &message.id {
+            self.journal.begin(delivery.name(), id).map_err(|error| local(&error))?;
+        }
+        let path = delivery.deliver().map_err(|error| local(&error))?;
+        if let Some(id) = &message.id {
+            self.journal.done(id).map_err(|error| local(&error))?;
+        }
+        let file = path.display().to_string();
+        if self.out.is_json() {
+            self.out.object(&Got { event: "fetched", id: message.id.as_deref(), file, size: octets })?;
+            return self.out.flush();
+        }
+        bar.suspend(|| self.out.line(&format!("{file}  {}", size(octets))).and_then(|()| self.out.flush()))
+    }
+}
+
+/// Marks messages as deleted; says how many.
+async fn delete(line: &mut Line<Client>, numbers: &[u32]) -> Result<usize, Fault> {
+    let mut deleted = 0;
+    // Not more at once than the session lets wait.
+    for numbers in numbers.chunks(500) {
+        let asked: Vec<_> = numbers.iter().map(|number| line.session().delete(*number).expect("logged in")).collect();
+        for command in asked {
+            match complete(line, command).await? {
+                Ok(()) => deleted += 1,
+                Err(why) => {
+                    let sentence = format!("the server does not delete a message: {why}; nothing is deleted there");
+                    return Err(Fault::new(Class::TryLater, sentence));
+                }
+            }
+        }
+    }
+    Ok(deleted)
+}
+
+async fn quit(line: &mut Line<Client>) -> Result<(), Fault> {
+    let command = line.session().quit().expect("said once");
+    if let Err(why) = complete(line, command).await? {
+        let sentence = format!("the server may not have deleted all messages: {why}; run the same again");
+        return Err(Fault::new(Class::TryLater, sentence));
+    }
+    line.finish().await;
+    Ok(())
+}
+
+fn local(error: &io::Error) -> Fault {
+    Fault::new(Class::Io, format!("cannot write to the Maildir: {error}; all messages are still on the server"))
+}

@@ -1,0 +1,3 @@
+//! The program itself, as a user starts it.
+
+mod usage;
