@@ -151,7 +151,7 @@ pub(crate) struct Search {
     /// The mailbox.
     pub(crate) mailbox: String,
     /// What to look for; all of it must hold.
-    #[arg(required = true, value_name = "KEY", allow_hyphen_values = true)]
+    #[arg(required = true, value_name = "KEY")]
     pub(crate) keys: Vec<String>,
 }
 

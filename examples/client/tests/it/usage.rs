@@ -1,24 +1,12 @@
 //! Wrong use, and what it says then.
 
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 
-/// The program in an environment of its own.
-pub(crate) fn postrider(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_postrider"));
-    command.args(arguments).env_remove("POSTRIDER_PASSWORD").stdin(Stdio::null());
-    command
-}
+use crate::{assert_failed, postrider};
 
-/// Runs it; it must end with this code and say one sentence with these words.
 #[track_caller]
 fn assert_fails(command: &mut Command, code: i32, words: &[&str]) {
-    let Output { status, stderr, .. } = command.output().expect("it runs");
-    let said = String::from_utf8_lossy(&stderr);
-    assert_eq!(status.code(), Some(code), "{said}");
-    for word in words {
-        assert!(said.contains(word), "{word:?} is not in {said:?}");
-    }
-    assert!(!said.contains("panicked"), "{said}");
+    assert_failed(&command.output().expect("it runs"), code, words);
 }
 
 #[test]
@@ -37,8 +25,7 @@ fn a_wrong_command_line_is_64() {
 fn help_and_version_are_no_failure() {
     for argument in ["--help", "--version"] {
         let output = postrider(&[argument]).output().expect("it runs");
-        assert!(output.status.success() && output.stdout.starts_with(b"postrider ") || argument == "--help");
-        assert!(output.stderr.is_empty());
+        assert!(output.status.success() && !output.stdout.is_empty() && output.stderr.is_empty());
     }
 }
 
