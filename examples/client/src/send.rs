@@ -244,7 +244,8 @@ impl Session<'_> {
         loop {
             match self.next().await? {
                 Event::BodyWanted { body, .. } => {
-                    if self.give(&body, message, &bar).await? {
+                    let whole = self.give(&body, message, &bar).await?;
+                    if whole {
                         // If it cannot be ended, the outcomes say so.
                         let _ = self.line.session().finish(body);
                     }

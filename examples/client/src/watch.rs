@@ -28,7 +28,7 @@ enum Happened<'a> {
     /// From here on nothing is missed.
     Watching { mailbox: &'a str, messages: usize },
     /// A message came.
-    New(Summary),
+    New(Box<Summary>),
     /// A message is gone.
     Gone { uid: Option<u32> },
     /// A message has these flags now.
@@ -211,7 +211,7 @@ impl Watch<'_> {
         for summary in new {
             if self.uids.last().is_none_or(|last| *last < summary.uid) {
                 self.uids.push(summary.uid);
-                self.say(Happened::New(summary))?;
+                self.say(Happened::New(Box::new(summary)))?;
             }
         }
         // More may have come meanwhile. What was announced and is not there is not asked for again.
