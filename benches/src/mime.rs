@@ -63,7 +63,7 @@ fn base64(dice: &mut Dice, lines: usize, out: &mut String) {
     for _ in 0..lines {
         for _ in 0..8 {
             let bits = dice.bits();
-            let digits = if out.len() % 2 == 0 { 10 } else { 9 };
+            let digits = if out.len().is_multiple_of(2) { 10 } else { 9 };
             out.extend((0..digits).map(|i| char::from(DIGITS[(bits >> (6 * i)) as usize & 63])));
         }
         out.push_str("\r\n");

@@ -18,7 +18,7 @@ pub enum Command {
         once: bool,
     },
     /// For developers: loopback, any free ports, a certificate of its own, any user, no configuration.
-    Localserve(Localserve),
+    Localserve(Box<Localserve>),
     /// Serve what a configuration file says.
     Serve(Serve),
     /// Print the argon2id hash of the password on standard input, for a `[[user]]` of the configuration.
@@ -108,7 +108,7 @@ impl Command {
             }),
             Self::Localserve(options) => run(async {
                 log("warn");
-                server::run(localserve(options)?).await
+                server::run(localserve(*options)?).await
             }),
             Self::Serve(options) => run(async {
                 log("info");

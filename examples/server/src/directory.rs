@@ -87,10 +87,11 @@ impl Directory {
             address = format!("{base}@{domain}");
         }
         // RFC 5321, 4.5.1: postmaster is always there; without an account of that name it is the first user's.
-        if !self.knows(&address) && base == "postmaster" {
-            if let Some(first) = self.users.as_ref().and_then(|users| users.keys().min()) {
-                address = first.clone();
-            }
+        if !self.knows(&address)
+            && base == "postmaster"
+            && let Some(first) = self.users.as_ref().and_then(|users| users.keys().min())
+        {
+            address = first.clone();
         }
         if !self.knows(&address) {
             return Ok(None);
@@ -153,7 +154,10 @@ impl Directory {
                 Some(Password::Clear(expected)) => expected.matches(password.reveal()),
                 Some(Password::Hash(hash)) => self.verify(hash.as_str().into(), password).await?,
                 None if self.decoy.is_empty() => false,
-                None => self.verify(self.decoy.clone(), password).await? && false,
+                None => {
+                    self.verify(self.decoy.clone(), password).await?;
+                    false
+                }
             },
         };
         if !right {

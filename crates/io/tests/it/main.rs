@@ -129,12 +129,11 @@ session_over_link!(Talker, link);
 impl Machine for Talker {
     type Event = Vec<u8>;
     fn poll(&mut self, now: Instant) -> Step<Vec<u8>> {
-        if !self.waiting && !self.link.is_gated() && !self.closed {
-            if let Some(line) = self.lines.get(self.next) {
-                self.link.put(line);
-                self.link.end_line();
-                self.waiting = true;
-            }
+        let free = !self.waiting && !self.link.is_gated() && !self.closed;
+        if let Some(line) = self.lines.get(self.next).filter(|_| free) {
+            self.link.put(line);
+            self.link.end_line();
+            self.waiting = true;
         }
         if let Framed::Line(line) = self.link.line(100_000) {
             self.waiting = false;

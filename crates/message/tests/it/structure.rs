@@ -64,7 +64,8 @@ fn parts_of_a_digest_are_messages() {
 fn tolerated_forms() {
     let mixed = "Content-Type: multipart/mixed; boundary=b\n\n";
     let plain = "text/plain";
-    let table: &[(&str, String, &[(&str, &str)])] = &[
+    type Fields = &'static [(&'static str, &'static str)];
+    let table: &[(&str, String, Fields)] = &[
         (
             "LF alone ends lines",
             format!("{mixed}--b\n\nx\n--b--\n"),

@@ -312,16 +312,16 @@ fn flags(message: &Message, seen: Option<&(Flags, u64)>) -> FetchItem {
 }
 
 fn needs_structure(item: &Attribute) -> bool {
-    match item {
+    matches!(
+        item,
         Attribute::Envelope
-        | Attribute::BodyStructure
-        | Attribute::BodyBasic
-        | Attribute::Body(_)
-        | Attribute::Binary(_)
-        | Attribute::BinarySize(_)
-        | Attribute::Rfc822(_) => true,
-        _ => false,
-    }
+            | Attribute::BodyStructure
+            | Attribute::BodyBasic
+            | Attribute::Body(_)
+            | Attribute::Binary(_)
+            | Attribute::BinarySize(_)
+            | Attribute::Rfc822(_)
+    )
 }
 
 /// A date for the wire; one that has no place in the calendar becomes its beginning.

@@ -162,11 +162,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
                 Err(refusal) => self.answer(answer, Err(refusal)),
             },
             Event::AppendBody(octets) => {
-                if let Some(append) = &mut self.append {
-                    if append.failed.is_none() {
-                        append.scanner.push(&octets);
-                        append.failed = append.writer.write(&octets).await.err();
-                    }
+                if let Some(append) = self.append.as_mut().filter(|append| append.failed.is_none()) {
+                    append.scanner.push(&octets);
+                    append.failed = append.writer.write(&octets).await.err();
                 }
             }
             Event::Appended { answer } => {
