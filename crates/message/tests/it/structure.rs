@@ -64,7 +64,7 @@ fn parts_of_a_digest_are_messages() {
 fn tolerated_forms() {
     let mixed = "Content-Type: multipart/mixed; boundary=b\n\n";
     let plain = "text/plain";
-    type Fields = &'static [(&'static str, &'static str)];
+    type Fields<'a> = &'a [(&'a str, &'a str)];
     let table: &[(&str, String, Fields)] = &[
         (
             "LF alone ends lines",
