@@ -155,7 +155,6 @@ pub(crate) struct Line<S> {
     pub(crate) driver: Driver<S, TcpStream>,
     url: Url,
     timeout: Duration,
-    starttls: bool,
 }
 
 impl<S: Session> Line<S> {
@@ -167,7 +166,6 @@ impl<S: Session> Line<S> {
             driver: Driver::new(session, stream, settings.tls.clone()),
             url: settings.url.clone(),
             timeout: settings.timeout,
-            starttls: settings.starttls,
         })
     }
 
@@ -195,7 +193,8 @@ impl<S: Session> Line<S> {
             Closed::ByUs => Fault::new(Class::Protocol, format!("the session with {place} was ended{words}")),
             Closed::TimedOut => {
                 let seconds = self.timeout.as_secs();
-                let hint = if self.url.tls || self.starttls { "" } else { "; some ports speak only TLS" };
+                let hint =
+                    if self.url.tls { "" } else { "; some ports begin with TLS, which the scheme with an s does" };
                 let sentence = format!(
                     "{place} was silent for more than {seconds} s{words}: try again, or with a longer --timeout{hint}"
                 );

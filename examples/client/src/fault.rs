@@ -29,6 +29,8 @@ pub(crate) enum Class {
     Protocol = 76,
     /// The login failed.
     Denied = 77,
+    /// SIGINT came, as shells say it.
+    Interrupted = 130,
 }
 
 /// Why the program ends early.

@@ -10,6 +10,7 @@ use postrider_pop3::client::{Client, CommandId, Config, Event};
 use postrider_pop3::{Refusal, ResponseCode};
 use postrider_sasl::{MechanismName, Plain};
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{self, Connection};
 use crate::connect::{Line, Settings, reading};
@@ -55,10 +56,24 @@ pub(crate) async fn run(connection: &Connection, pop: &cli::Pop, out: &mut Out) 
     let url = reading(connection, Protocol::Pop3)?;
     let settings = Settings::new(connection, url)?;
     settings.login()?;
+    let failed = |error| Fault::new(Class::Io, format!("cannot wait for signals: {error}"));
+    let mut interrupted = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminated = signal(SignalKind::terminate()).map_err(failed)?;
+    let sentence = "interrupted: what was fetched is kept, and nothing is deleted on the server unless it said so";
+    tokio::select! {
+        // Whatever is not complete when it is dropped leaves nothing behind.
+        done = fetch(&settings, pop, out) => done,
+        _ = interrupted.recv() => Err(Fault::new(Class::Interrupted, sentence)),
+        _ = terminated.recv() => Err(Fault::new(Class::Interrupted, sentence)),
+    }
+}
+
+async fn fetch(settings: &Settings, pop: &cli::Pop, out: &mut Out) -> Result<(), Fault> {
+    let url = &settings.url;
     // Before anything is asked of the server: is there a place for its mail?
     let mut maildir = Maildir::open(&pop.maildir)?;
     let mut journal = Journal::open(&maildir, url)?;
-    let mut session = open(&settings).await?;
+    let mut session = open(settings).await?;
 
     let messages = survey(&mut session).await?;
     if pop.keep && messages.iter().any(|message| message.id.is_none()) {
