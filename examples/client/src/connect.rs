@@ -179,6 +179,11 @@ impl<S: Session> Line<S> {
         self.driver.next().await.ok_or_else(ended)
     }
 
+    /// The next event if it is there already.
+    pub(crate) async fn next_at_once(&mut self) -> Option<S::Event> {
+        timeout(Duration::ZERO, self.driver.next()).await.ok().flatten()
+    }
+
     /// Lets the session end.
     pub(crate) async fn finish(&mut self) {
         while self.driver.next().await.is_some() {}
@@ -222,6 +227,9 @@ pub(crate) fn tls_failed(url: &Url, failed: &TlsFailed) -> Fault {
         format!(
             "the certificate of {place} is not to be trusted ({why}): name its authority with --ca, or check the host's name"
         )
+    } else if why.contains("STARTTLS") {
+        let sentence = format!("{place}: {why}; use the scheme with an s if it has a port for that");
+        return Fault::new(Class::Unavailable, sentence);
     } else if why.contains("corrupt message") && url.tls {
         let plain = url.to_string().replacen("s://", "://", 1);
         format!("{place} does not begin with TLS ({why}): try {plain} with --starttls, or another port")

@@ -1,5 +1,6 @@
 //! An IMAP session: connected, protected, logged in, with a mailbox open.
 
+use postrider_core::Misuse;
 use postrider_imap::client::{Client, CommandId, Config, Event};
 use postrider_imap::dialogue::State;
 use postrider_imap::wire::{Capability, Code, Command, Condition, Data, Id, Mailbox, Password, SelectParams, Status};
@@ -43,9 +44,8 @@ impl Imap {
         let mut imap = Self { line: line.await?, place: url.place(), trace, bye: None };
         imap.ready().await?;
         if settings.starttls {
-            let asked = imap.session().start_tls().map_err(|error| {
-                Fault::new(Class::Unavailable, format!("{}: {error}; use imaps:// if it has that", imap.place))
-            })?;
+            let asked = imap.session().start_tls();
+            let asked = imap.given(asked).await?;
             let status = imap.complete(asked, |_| Ok(())).await?;
             if status.condition != Condition::Ok {
                 return Err(Fault::new(Class::Unavailable, format!("{} refused TLS: {}", imap.place, status.text)));
@@ -66,14 +66,19 @@ impl Imap {
     /// The next event; the end is a fault.
     pub(crate) async fn next(&mut self) -> Result<Event, Fault> {
         let event = self.line.next().await?;
-        match &event {
-            Event::Closed(why) => Err(self.line.lost(why, self.bye.as_deref())),
+        self.note(&event)?;
+        Ok(event)
+    }
+
+    fn note(&mut self, event: &Event) -> Result<(), Fault> {
+        match event {
+            Event::Closed(why) => return Err(self.line.lost(why, self.bye.as_deref())),
             Event::Data(Data::Status(status)) | Event::Greeting(status) if status.condition == Condition::Bye => {
                 self.bye = Some(status.text.to_string());
-                Ok(event)
             }
-            _ => Ok(event),
+            _ => {}
         }
+        Ok(())
     }
 
     async fn ready(&mut self) -> Result<(), Fault> {
@@ -100,8 +105,7 @@ impl Imap {
                 password: Password::new(password.reveal().clone()),
             }),
         };
-        let asked = asked
-            .map_err(|error| Fault::new(Class::Unavailable, format!("cannot log in at {}: {error}", self.place)))?;
+        let asked = self.given(asked).await?;
         let status = self.complete(asked, |_| Ok(())).await?;
         match (status.condition, &status.code) {
             (Condition::Ok, _) => self.ready().await,
@@ -133,14 +137,26 @@ impl Imap {
         command: Command,
         on: impl FnMut(Event) -> Result<(), Fault>,
     ) -> Result<Status, Fault> {
-        let asked = self.give(command)?;
+        let asked = self.give(command).await?;
         self.complete(asked, on).await
     }
 
     /// Gives a command.
-    pub(crate) fn give(&mut self, command: Command) -> Result<CommandId, Fault> {
-        let given = self.session().command(command);
-        given.map_err(|error| Fault::new(Class::Unavailable, format!("{}: {error}", self.place)))
+    pub(crate) async fn give(&mut self, command: Command) -> Result<CommandId, Fault> {
+        let command = self.session().command(command);
+        self.given(command).await
+    }
+
+    /// A command that was given, or why it could not be: the session has ended, or the server is not able to.
+    async fn given(&mut self, command: Result<CommandId, Misuse>) -> Result<CommandId, Fault> {
+        let why = match command {
+            Ok(command) => return Ok(command),
+            Err(why) => why,
+        };
+        while let Some(event) = self.line.next_at_once().await {
+            self.note(&event)?;
+        }
+        Err(Fault::new(Class::Unavailable, format!("{}: {why}", self.place)))
     }
 
     /// Waits until a command is completed.
@@ -167,7 +183,7 @@ impl Imap {
         match (status.condition, &status.code) {
             (Condition::Ok, _) => {
                 let selected = self.session().selected();
-                Ok(selected.expect("the server has just said that it is selected").exists)
+                Ok(selected.map_or(0, |selected| selected.exists))
             }
             (_, Some(Code::Unavailable | Code::InUse | Code::Limit)) => {
                 let sentence = format!("the mailbox {name} cannot be opened now: {}; try again later", status.text);
@@ -206,4 +222,9 @@ impl Imap {
 /// The name of a mailbox.
 pub(crate) fn mailbox(name: &str) -> Result<Mailbox, Fault> {
     Mailbox::new(name).map_err(|error| Fault::usage(format!("{name:?} is not the name of a mailbox: {error}")))
+}
+
+/// The server sends without end.
+pub(crate) fn too_many(what: &str, limit: usize) -> Fault {
+    Fault::new(Class::Protocol, format!("the server tells of more than {limit} {what}"))
 }

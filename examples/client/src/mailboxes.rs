@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::cli::{self, Connection};
 use crate::fault::Fault;
-use crate::imap::Imap;
+use crate::imap::{Imap, too_many};
 use crate::show::Out;
 
 /// A mailbox. The field names are part of the program's interface.
@@ -28,6 +28,8 @@ struct Row {
 
 /// How many STATUS commands are given at once.
 const BATCH: usize = 100;
+/// The most mailboxes that are listed.
+const MOST: usize = 1_000_000;
 
 pub(crate) async fn run(connection: &Connection, mailboxes: &cli::Mailboxes, out: &mut Out) -> Result<(), Fault> {
     let pattern = ListPattern::new(mailboxes.pattern.as_str())
@@ -45,7 +47,7 @@ pub(crate) async fn run(connection: &Connection, mailboxes: &cli::Mailboxes, out
         if let Event::Data(Data::List(entry)) = event {
             found.push(entry);
         }
-        Ok(())
+        if found.len() > MOST { Err(too_many("mailboxes", MOST)) } else { Ok(()) }
     };
     let status = imap.run(Command::List(list), collect).await?;
     imap.expect("does not list its mailboxes", &status)?;
@@ -103,12 +105,12 @@ async fn statuses(imap: &mut Imap, found: &[ListEntry]) -> Result<Vec<MailboxSta
     for batch in names.chunks(BATCH) {
         let mut asked = Vec::new();
         for mailbox in batch {
-            asked.push(imap.give(Command::Status { mailbox: mailbox.clone(), items })?);
+            asked.push(imap.give(Command::Status { mailbox: mailbox.clone(), items }).await?);
         }
         // In whatever order they are completed. One that cannot be counted is still listed.
         while !asked.is_empty() {
             match imap.next().await? {
-                Event::Data(Data::MailboxStatus(status)) => known.push(status),
+                Event::Data(Data::MailboxStatus(status)) if known.len() < MOST => known.push(status),
                 Event::Completed { of, .. } | Event::NotSent { of, .. } => asked.retain(|command| *command != of),
                 _ => {}
             }

@@ -2,10 +2,11 @@
 //!
 //! A message is deleted on the server only after it is synced to disk here, and only by a session that ends well.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 
+use postrider_core::Misuse;
 use postrider_pop3::client::{Client, CommandId, Config, Event};
 use postrider_pop3::{Refusal, ResponseCode};
 use postrider_sasl::{MechanismName, Plain};
@@ -138,10 +139,8 @@ async fn open(settings: &Settings) -> Result<Line<Client>, Fault> {
     .await?;
     ready(&mut line).await?;
     if settings.starttls {
-        let asked = line.session().start_tls().map_err(|error| {
-            let sentence = format!("{}: {error}; use pop3s:// if it has that", settings.url.place());
-            Fault::new(Class::Unavailable, sentence)
-        })?;
+        let asked = line.session().start_tls();
+        let asked = given(&mut line, asked).await?;
         complete(&mut line, asked)
             .await?
             .map_err(|why| Fault::new(Class::Unavailable, format!("{} refused TLS: {why}", settings.url.place())))?;
@@ -152,10 +151,11 @@ async fn open(settings: &Settings) -> Result<Line<Client>, Fault> {
     let unusable = |error: &dyn std::fmt::Display| Fault::usage(format!("cannot log in: {error}"));
     let login = if plain {
         let mechanism = Plain::new(user, &password).map_err(|error| unusable(&error))?;
-        line.session().authenticate(Box::new(mechanism)).map_err(|error| unusable(&error))?
+        line.session().authenticate(Box::new(mechanism))
     } else {
-        line.session().login(user, password).map_err(|error| unusable(&error))?
+        line.session().login(user, password)
     };
+    let login = given(&mut line, login).await?;
     complete(&mut line, login).await?.map_err(|why| denied(settings, user, &why))?;
     Ok(line)
 }
@@ -173,6 +173,20 @@ fn denied(settings: &Settings, user: &str, why: &Refusal) -> Fault {
             Fault::new(Class::Denied, format!("{place} refused the login of {user}: {why}; check user and password"))
         }
     }
+}
+
+/// A command that was given, or why it could not be: the session has ended.
+async fn given(line: &mut Line<Client>, command: Result<CommandId, Misuse>) -> Result<CommandId, Fault> {
+    let why = match command {
+        Ok(command) => return Ok(command),
+        Err(why) => why,
+    };
+    while let Some(event) = line.next_at_once().await {
+        if let Event::Closed(why) = event {
+            return Err(line.lost(&why, None));
+        }
+    }
+    Err(Fault::new(Class::Unavailable, why.to_string()))
 }
 
 async fn ready(line: &mut Line<Client>) -> Result<(), Fault> {
@@ -198,19 +212,18 @@ async fn complete(line: &mut Line<Client>, command: CommandId) -> Result<Result<
 
 /// What is there, with sizes and ids as far as the server tells.
 async fn survey(line: &mut Line<Client>) -> Result<Vec<Message>, Fault> {
-    let session = line.session();
-    let sizes = session.list(None).expect("logged in");
-    let ids = session.unique_ids(None).expect("logged in");
-    let mut messages: Vec<Message> = Vec::new();
+    let sizes = line.session().list(None);
+    let sizes = given(line, sizes).await?;
+    let ids = line.session().unique_ids(None);
+    let ids = given(line, ids).await?;
+    let mut messages: BTreeMap<u32, Message> = BTreeMap::new();
     loop {
         match line.next().await? {
-            Event::Listing { message, size, .. } => messages.push(Message { number: message, id: None, size }),
+            Event::Listing { message, size, .. } => {
+                messages.insert(message, Message { number: message, id: None, size });
+            }
             Event::UniqueId { message, id, .. } => {
-                let known = match messages.binary_search_by_key(&message, |known| known.number) {
-                    Ok(at) => Some(&mut messages[at]),
-                    Err(_) => messages.iter_mut().find(|known| known.number == message),
-                };
-                if let (Some(known), Some(id)) = (known, id) {
+                if let (Some(known), Some(id)) = (messages.get_mut(&message), id) {
                     known.id = Some(id.as_str().to_owned());
                 }
             }
@@ -218,7 +231,7 @@ async fn survey(line: &mut Line<Client>) -> Result<Vec<Message>, Fault> {
                 return Err(Fault::new(Class::TryLater, format!("the server does not list its messages: {why}")));
             }
             // Without UIDL there are just no ids.
-            Event::Completed { of, .. } if of == ids => return Ok(messages),
+            Event::Completed { of, .. } if of == ids => return Ok(messages.into_values().collect()),
             Event::Closed(why) => return Err(line.lost(&why, None)),
             _ => {}
         }
@@ -244,7 +257,8 @@ impl Fetch<'_> {
         loop {
             while asked.len() < AHEAD {
                 let Some(message) = rest.next() else { break };
-                asked.push_back((line.session().retrieve(message.number).expect("logged in"), message));
+                let command = line.session().retrieve(message.number);
+                asked.push_back((given(line, command).await?, message));
             }
             let Some((command, message)) = asked.front().copied() else { break };
             match line.next().await? {
@@ -310,7 +324,11 @@ async fn delete(line: &mut Line<Client>, numbers: &[u32]) -> Result<usize, Fault
     let mut deleted = 0;
     // Not more at once than the session lets wait.
     for numbers in numbers.chunks(500) {
-        let asked: Vec<_> = numbers.iter().map(|number| line.session().delete(*number).expect("logged in")).collect();
+        let mut asked = Vec::new();
+        for number in numbers {
+            let command = line.session().delete(*number);
+            asked.push(given(line, command).await?);
+        }
         for command in asked {
             match complete(line, command).await? {
                 Ok(()) => deleted += 1,
@@ -325,7 +343,8 @@ async fn delete(line: &mut Line<Client>, numbers: &[u32]) -> Result<usize, Fault
 }
 
 async fn quit(line: &mut Line<Client>) -> Result<(), Fault> {
-    let command = line.session().quit().expect("said once");
+    let command = line.session().quit();
+    let command = given(line, command).await?;
     if let Err(why) = complete(line, command).await? {
         let sentence = format!("the server may not have deleted all messages: {why}; run the same again");
         return Err(Fault::new(Class::TryLater, sentence));

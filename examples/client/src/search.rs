@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::cli::{self, Connection};
 use crate::fault::Fault;
-use crate::imap::Imap;
+use crate::imap::{Imap, too_many};
 use crate::list::summaries;
 use crate::show::Out;
 
@@ -22,6 +22,8 @@ pub(crate) const HELP: &str = "Keys: subject TEXT, from TEXT, to TEXT, cc TEXT, 
 const DEPTH: usize = 32;
 /// How many messages one FETCH asks for.
 const BATCH: usize = 500;
+/// The most messages that are found. A few octets can claim billions.
+const MOST: usize = 10_000_000;
 
 /// A message that was found.
 #[derive(Serialize)]
@@ -59,11 +61,15 @@ pub(crate) async fn find(imap: &mut Imap, key: SearchKey) -> Result<UidSet, Faul
     let mut uids: Vec<u32> = Vec::new();
     let status = imap
         .run(Command::Search(search), |event| {
-            match event {
-                Event::Data(Data::Search { found, .. }) => uids.extend(found.iter()),
-                Event::Data(Data::Esearch(found)) => uids.extend(found.all.iter().flat_map(UidSet::iter)),
-                _ => {}
+            let found = match event {
+                Event::Data(Data::Search { found, .. }) => found,
+                Event::Data(Data::Esearch(found)) => found.all.unwrap_or(UidSet::EMPTY),
+                _ => return Ok(()),
+            };
+            if found.count() > (MOST - uids.len()) as u64 {
+                return Err(too_many("messages", MOST));
             }
+            uids.extend(found.iter());
             Ok(())
         })
         .await?;

@@ -173,24 +173,37 @@ impl Session<'_> {
 
     /// The next event; the end is a fault.
     async fn next(&mut self) -> Result<Event, Fault> {
-        match self.line.next().await? {
-            Event::Closed(why) => match &self.words {
-                Some(words) => {
-                    let class = if words.is_transient() { Class::TryLater } else { Class::Unavailable };
-                    Err(Fault::new(class, format!("{} does not serve us: {words}", self.place())))
-                }
-                None if self.settings.starttls && matches!(why, postrider_core::Closed::ByUs) => Err(Fault::new(
-                    Class::Unavailable,
-                    format!("{} does not offer STARTTLS: use smtps:// if it has that", self.place()),
-                )),
-                None => Err(self.line.lost(&why, None)),
-            },
+        let event = self.line.next().await?;
+        match &event {
+            Event::Closed(why) => Err(self.ended(why)),
             Event::Goodbye(words) => {
                 self.words = Some(words.clone());
-                Ok(Event::Goodbye(words))
+                Ok(event)
             }
-            event => Ok(event),
+            _ => Ok(event),
         }
+    }
+
+    fn ended(&self, why: &postrider_core::Closed) -> Fault {
+        match &self.words {
+            Some(words) => {
+                let class = if words.is_transient() { Class::TryLater } else { Class::Unavailable };
+                Fault::new(class, format!("{} does not serve us: {words}", self.place()))
+            }
+            None => self.line.lost(why, None),
+        }
+    }
+
+    /// Why the session does not do what it was told: it has ended, or the reason it gives.
+    async fn refused(&mut self, class: Class, why: impl std::fmt::Display) -> Fault {
+        while let Some(event) = self.line.next_at_once().await {
+            match event {
+                Event::Goodbye(words) => self.words = Some(words),
+                Event::Closed(why) => return self.ended(&why),
+                _ => {}
+            }
+        }
+        Fault::new(class, format!("{}: {why}", self.place()))
     }
 
     async fn ready(&mut self) -> Result<(), Fault> {
@@ -215,7 +228,9 @@ impl Session<'_> {
             let sentence = format!("{place} takes no password, only {}, which is not there yet", names.join(", "));
             return Err(Fault::new(Class::Unavailable, sentence));
         };
-        self.line.session().authenticate(mechanism).map_err(|error| unusable(&error))?;
+        if let Err(why) = self.line.session().authenticate(mechanism) {
+            return Err(self.refused(Class::Unavailable, why).await);
+        }
         let done = loop {
             if let Event::Authenticated(done) = self.next().await? {
                 break done;
@@ -237,10 +252,11 @@ impl Session<'_> {
     }
 
     async fn send(&mut self, envelope: Envelope, message: &mut Message) -> Result<Vec<Outcome>, Fault> {
-        let place = self.place();
-        let refused = |error| Fault::new(Class::Unavailable, format!("{place} cannot take this message: {error}"));
         let bar = progress::octets("sending", message.size, self.settings.trace);
-        self.line.session().send(envelope).map_err(refused)?;
+        if let Err(why) = self.line.session().send(envelope) {
+            bar.finish_and_clear();
+            return Err(self.refused(Class::Unavailable, format!("it cannot take this message: {why}")).await);
+        }
         loop {
             match self.next().await? {
                 Event::BodyWanted { body, .. } => {

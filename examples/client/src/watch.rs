@@ -20,6 +20,8 @@ use crate::summary::{Summary, flags};
 const ASK: Duration = Duration::from_secs(30);
 /// How long the server may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(3);
+/// How many new messages are looked at in one go.
+const BATCH: usize = 500;
 
 /// What happened. The field names are part of the program's interface.
 #[derive(Serialize)]
@@ -114,7 +116,7 @@ impl Watch<'_> {
                 return Ok(());
             }
             // Outside of IDLE, so that questions can be asked.
-            if self.exists > self.uids.len() {
+            while self.exists > self.uids.len() && self.left != Some(0) {
                 self.fetch_new().await?;
             }
             if self.left == Some(0) {
@@ -142,7 +144,7 @@ impl Watch<'_> {
                 (None, None) => tokio::select! {
                     event = self.imap.next() => event?,
                     () = sleep(ASK) => {
-                        asked = Some(self.imap.give(Command::Noop)?);
+                        asked = Some(self.imap.give(Command::Noop).await?);
                         continue;
                     }
                 },
@@ -202,12 +204,16 @@ impl Watch<'_> {
         let before = self.exists;
         let first = u32::try_from(self.uids.len() + 1).expect("IMAP counts with 32 bits");
         let mut new = Vec::new();
-        summaries(&mut self.imap, false, SequenceSet::range(first, None), |summary| {
-            new.push(summary);
+        let last = first.saturating_add(BATCH as u32 - 1).min(u32::try_from(before).unwrap_or(u32::MAX));
+        summaries(&mut self.imap, false, SequenceSet::range(first, last), |summary| {
+            if new.len() < BATCH {
+                new.push(summary);
+            }
             Ok(())
         })
         .await?;
         new.sort_by_key(|summary| summary.uid);
+        let known = self.uids.len();
         for summary in new {
             if self.uids.last().is_none_or(|last| *last < summary.uid) {
                 self.uids.push(summary.uid);
@@ -216,7 +222,8 @@ impl Watch<'_> {
         }
         // More may have come meanwhile. What was announced and is not there is not asked for again.
         let now = count_of(&mut self.imap);
-        self.exists = if now > before { now } else { self.uids.len() };
+        let progress = self.uids.len() > known;
+        self.exists = if now > before || progress { now.max(self.uids.len()) } else { self.uids.len() };
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpStream};
 use std::thread::JoinHandle;
 
-use crate::{Script, assert_failed, plain, printed, run, serve};
+use crate::{Script, assert_failed, authority, plain, printed, run, serve};
 
 /// A server for one connection, logged in when `script` takes over.
 fn server(script: impl FnOnce(&mut Script) + Send + 'static) -> (SocketAddr, JoinHandle<()>) {
@@ -141,7 +141,7 @@ fn what_happens_in_a_mailbox_is_reported() {
         server.say("+ idling\r\n* 1 EXPUNGE\r\n* 1 FETCH (FLAGS (\\Flagged))\r\n* 2 EXISTS\r\n");
         assert_eq!(server.line(), "DONE");
         server.say(&format!("{tag} OK done\r\n"));
-        server.imap("FETCH 2:*", &fetched(2, 6));
+        server.imap("FETCH 2 ", &fetched(2, 6));
         server.imap("LOGOUT", "* BYE\r\n");
     });
     let output = run(&mut plain(&["watch", "--count", "3", "--json", "--imap", &url(at)]), b"");
@@ -191,4 +191,35 @@ fn lines_go_to_the_server_and_its_words_come_back() {
     })]);
     let output = run(&mut plain(&["raw", "--imap", &url(at)]), b"a NOOP\nb LOGOUT\n");
     assert_eq!(printed(&output), "* OK hello\r\na OK done\r\n* BYE\r\nb OK done\r\n");
+}
+
+#[test]
+fn a_server_that_closes_after_the_login_is_75_and_its_words_are_told() {
+    let (at, _) = server(|server| server.say("* BYE going down\r\n"));
+    assert_failed(&run(&mut plain(&["list", "--imap", &url(at)]), b""), 75, &["going down"]);
+    let (at, _) = server(|_| {});
+    assert_failed(&run(&mut plain(&["list", "--imap", &url(at)]), b""), 75, &["lost"]);
+}
+
+#[test]
+fn without_starttls_nothing_more_is_said() {
+    let (at, thread) = serve(vec![Box::new(|stream| {
+        let mut server = Script::new(stream);
+        server.say("* OK [CAPABILITY IMAP4rev1] hello\r\n");
+        assert_eq!(server.line(), "", "the password is not sent");
+    })]);
+    let ca = authority();
+    let ca = ca.path().to_str().expect("our own name");
+    let output = run(plain(&["list", "--starttls", "--imap", &url(at)]).args(["--ca", ca]), b"");
+    assert_failed(&output, 69, &["STARTTLS"]);
+    thread.join().expect("the script holds");
+}
+
+#[test]
+fn a_few_octets_cannot_claim_billions_of_messages() {
+    let (at, _) = server(|server| {
+        server.imap("EXAMINE INBOX", "* 1 EXISTS\r\n");
+        server.imap("UID SEARCH", "* ESEARCH (TAG \"x\") UID ALL 1:4294967295\r\n");
+    });
+    assert_failed(&run(&mut plain(&["search", "INBOX", "all", "--imap", &url(at)]), b""), 76, &["messages"]);
 }

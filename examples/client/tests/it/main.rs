@@ -54,6 +54,14 @@ fn assert_failed(output: &Output, code: i32, words: &[&str]) {
     assert!(!said.contains("panicked"), "{said}");
 }
 
+/// The certificate of an authority, in a file.
+fn authority() -> tempfile::NamedTempFile {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(made.cert.pem().as_bytes()).expect("written");
+    file
+}
+
 /// Serves connections one after the other, each by the next of `serve`, on a thread of its own.
 fn serve(serve: Vec<Box<dyn FnOnce(TcpStream) + Send>>) -> (SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");

@@ -12,7 +12,7 @@ use postrider_pop3::server::{Config, Event, Server};
 use postrider_pop3::{MessageMeta, Refusal, UniqueId};
 use postrider_sasl::{Attempt, Denied};
 
-use crate::{assert_failed, plain, printed, run, serve};
+use crate::{Script, assert_failed, plain, printed, run, serve};
 
 /// What a maildrop holds: ids and messages.
 type Maildrop = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
@@ -167,4 +167,21 @@ fn a_place_that_cannot_be_is_73() {
     let target = target.to_str().expect("our own name");
     let failed = run(&mut plain(&["pop", target, "--imap", "pop3://bob@127.0.0.1:1"]), b"");
     assert_failed(&failed, 73, &[target]);
+}
+
+#[test]
+fn a_server_that_closes_after_the_login_is_75() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let (at, _) = serve(vec![Box::new(|stream| {
+        let mut server = Script::new(stream);
+        server.say("+OK hello\r\n");
+        assert_eq!(server.line(), "CAPA");
+        server.say("-ERR what?\r\n");
+        assert_eq!(server.line(), "USER bob");
+        server.say("+OK\r\n");
+        assert_eq!(server.line(), "PASS secret");
+        server.say("+OK\r\n");
+    })]);
+    let target = place.path().to_str().expect("our own name");
+    assert_failed(&run(&mut plain(&["pop", target, "--imap", &format!("pop3://bob@{at}")]), b""), 75, &["lost"]);
 }

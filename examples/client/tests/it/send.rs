@@ -11,7 +11,7 @@ use postrider_sasl::{Attempt, Denied, Identity};
 use postrider_smtp::server::{self, Config, Event, Server};
 use postrider_smtp::{HelloName, Refusal};
 
-use crate::{assert_failed, plain, postrider, printed, run, serve};
+use crate::{Script, assert_failed, authority, plain, postrider, printed, run, serve};
 
 /// A message that arrived.
 #[derive(Debug, Default, PartialEq)]
@@ -157,4 +157,34 @@ fn what_cannot_be_sent_is_not_sent() {
     assert_failed(&send(&["--to", "b@x.test"], b"Subject: x\n\n"), 64, &["--from"]);
     assert_failed(&send(&["-t"], b"From: a@x.test\n\n"), 65, &["recipients"]);
     assert_failed(&send(&["--to", "b@x.test", "/nowhere/x.eml"], b""), 66, &["/nowhere/x.eml"]);
+}
+
+#[test]
+fn a_server_that_does_not_serve_us_says_why() {
+    let script = |words: &'static str| {
+        let serving = move |stream| {
+            let mut server = Script::new(stream);
+            server.say("220 mx.test\r\n");
+            loop {
+                let line = server.line();
+                match line.get(..4) {
+                    Some("EHLO" | "HELO") => server.say(words),
+                    Some("QUIT") => server.say("221 bye\r\n"),
+                    _ => return,
+                }
+            }
+        };
+        serve(vec![Box::new(serving)]).0
+    };
+    let send = |at: SocketAddr, more: &[&str]| {
+        let url = format!("smtp://{at}");
+        run(plain(&["send", "--to", "b@x.test", "--smtp", &url]).args(more), b"From: a@x.test\n\n\n")
+    };
+    let ca = authority();
+    let ca = ca.path().to_str().expect("our own name");
+    assert_failed(&send(script("421 4.3.2 going down\r\n"), &[]), 75, &["421 4.3.2 going down"]);
+    assert_failed(&send(script("554 5.7.1 not you\r\n"), &[]), 69, &["554 5.7.1 not you"]);
+    assert_failed(&send(script("250 mx.test\r\n"), &["--starttls", "--ca", ca]), 69, &["STARTTLS"]);
+    // It closes without a word when the message begins: it was not sent, and may be sent again.
+    assert_failed(&send(script("250 mx.test\r\n"), &[]), 75, &[]);
 }
