@@ -27,7 +27,7 @@ mod time;
 mod tls;
 mod trace;
 
-pub use dots::{BareNewline, LineRule, Stuffer, Unstuffed, Unstuffer};
+pub use dots::{Flaw, LineRule, OnFlaw, Part, Stuffer, Taken, Unstuffed, Unstuffer};
 pub use error::{Excerpt, ParseError, ProtocolError};
 pub use link::{Framed, Line, LineEnd, Link, LinkLimits};
 pub use machine::{Closed, Machine, Session, Step};

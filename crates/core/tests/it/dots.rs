@@ -23,10 +23,11 @@ fn starts_line(rule: LineRule, before: &[u8]) -> bool {
         }
 }
 
-fn bare(data: &[u8]) -> Option<BareNewline> {
+fn flaw(data: &[u8]) -> Option<Flaw> {
     (0..data.len()).find_map(|at| match data[at] {
-        b'\r' if data.get(at + 1).is_some_and(|&next| next != b'\n') => Some(BareNewline::Cr),
-        b'\n' if at == 0 || data[at - 1] != b'\r' => Some(BareNewline::Lf),
+        b'\r' if data.get(at + 1).is_some_and(|&next| next != b'\n') => Some(Flaw::BareCr),
+        b'\n' if at == 0 || data[at - 1] != b'\r' => Some(Flaw::BareLf),
+        0 => Some(Flaw::Nul),
         _ => None,
     })
 }
@@ -52,8 +53,8 @@ fn stuff(rule: LineRule, data: &[u8], cuts: &[usize]) -> (Vec<u8>, Stuffer) {
     (wire, stuffer)
 }
 
-/// The data, whether and where on the wire it ended, and the bare newline found.
-fn unstuff(rule: LineRule, wire: &[u8], cuts: &[usize]) -> (Vec<u8>, Option<usize>, Option<BareNewline>) {
+/// The data, whether and where on the wire it ended, and the flaw found.
+fn unstuff(rule: LineRule, wire: &[u8], cuts: &[usize]) -> (Vec<u8>, Option<usize>, Option<Flaw>) {
     let mut unstuffer = Unstuffer::new(rule);
     let (mut data, mut held, mut read) = (vec![], vec![], 0);
     for piece in pieces(wire, cuts) {
@@ -64,10 +65,10 @@ fn unstuff(rule: LineRule, wire: &[u8], cuts: &[usize]) -> (Vec<u8>, Option<usiz
         held.drain(..found.read);
         read += found.read;
         if found.ended {
-            return (data, Some(read), unstuffer.bare());
+            return (data, Some(read), unstuffer.flaw());
         }
     }
-    (data, None, unstuffer.bare())
+    (data, None, unstuffer.flaw())
 }
 
 fn rule() -> impl Strategy<Value = LineRule> {
@@ -92,7 +93,7 @@ proptest! {
         prop_assert_eq!(&wire, &stuff_slowly(rule, &data));
         prop_assert_eq!(stuffer.is_within_line(), !starts_line(rule, &data));
         if rule == LineRule::CrLf {
-            prop_assert_eq!(stuffer.bare(), bare(&data));
+            prop_assert_eq!(stuffer.flaw(), flaw(&data));
         }
     }
 
@@ -113,7 +114,7 @@ proptest! {
         prop_assert_eq!(back, expected.clone());
         prop_assert_eq!(ended, Some(end));
         if rule == LineRule::CrLf {
-            prop_assert_eq!(found, bare(&expected));
+            prop_assert_eq!(found, flaw(&expected));
         }
     }
 

@@ -5,6 +5,7 @@
 
 use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
+use postrider_core::{Flaw, LineRule, OnFlaw, Part, Stuffer, Unstuffer};
 
 /// What becomes of CR and LF that do not stand together, and of NUL.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -14,6 +15,15 @@ pub enum BareNewlines {
     Refuse,
     /// CR alone and LF alone become CR LF, NUL is left out. They never end the message.
     Normalise,
+}
+
+impl BareNewlines {
+    fn on_flaw(self) -> OnFlaw {
+        match self {
+            Self::Refuse => OnFlaw::Stop,
+            Self::Normalise => OnFlaw::Mend,
+        }
+    }
 }
 
 /// Why a message's octets cannot be taken.
@@ -33,29 +43,21 @@ pub enum BadBody {
     },
 }
 
+impl BadBody {
+    fn new(flaw: Flaw, limit: usize) -> Self {
+        match flaw {
+            Flaw::BareCr | Flaw::BareLf => Self::BareNewline,
+            Flaw::Nul => Self::Nul,
+            Flaw::LongLine => Self::LineTooLong { limit },
+        }
+    }
+}
+
 /// Finds the end of a message and removes the dots that were added to its lines. Feed it in any pieces.
 #[derive(Clone, Debug)]
 pub struct DataReader {
-    policy: BareNewlines,
+    unstuffer: Unstuffer,
     line_limit: usize,
-    state: State,
-    /// Octets of the unfinished line.
-    line: usize,
-    bad: Option<BadBody>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
-    /// After CR LF, or at the beginning.
-    LineStart,
-    /// Within a line.
-    Line,
-    /// After a CR that is not the one after a lone dot.
-    Cr,
-    /// After the dot at a line's start, which is removed.
-    Dot,
-    /// After that dot and a CR, which is held back.
-    DotCr,
 }
 
 /// What [`DataReader::read`] did.
@@ -81,178 +83,52 @@ pub enum Body {
 impl DataReader {
     /// At the beginning of a message, after the reply 354. `line_limit` is the longest line, in octets without CRLF.
     pub fn new(policy: BareNewlines, line_limit: usize) -> Self {
-        Self { policy, line_limit, state: State::LineStart, line: 0, bad: None }
+        let unstuffer = Unstuffer::new(LineRule::CrLf).on_flaw(policy.on_flaw()).line_limit(line_limit);
+        Self { unstuffer, line_limit }
     }
 
     /// Why the message must be refused, if it must. Nothing of it is given out any more then, but its end is found.
     pub fn bad(&self) -> Option<BadBody> {
-        self.bad
+        self.unstuffer.flaw().map(|flaw| BadBody::new(flaw, self.line_limit))
     }
 
     /// Reads on.
     pub fn read(&mut self, input: &[u8]) -> DataPart {
-        let before = (self.state, self.line);
-        let mut part = self.scan(input);
-        if self.bad.is_none() {
-            let taken = &input[..part.taken];
-            if let Err(bad) = clean(before.0, taken, part.ended) {
-                match self.policy {
-                    BareNewlines::Refuse => self.bad = Some(bad),
-                    BareNewlines::Normalise => {
-                        part.body = Body::Rewritten(normalise(before.0, taken));
-                    }
-                }
-            }
+        let mut body = Body::Prefix(0);
+        let taken = self.unstuffer.parts(input, |part| body.push(part, input));
+        if self.unstuffer.flaw().is_some() {
+            body = Body::Prefix(0);
         }
-        if self.bad.is_some() {
-            part.body = Body::Prefix(0);
-        }
-        part
-    }
-
-    /// Jumps from line end to line end.
-    fn scan(&mut self, input: &[u8]) -> DataPart {
-        let mut out = Vec::new();
-        // Where the octets not given out yet begin, and where the dot is that may be the last one.
-        let (mut run, mut dot) = (0, None);
-        let (mut at, mut ended) = (0, false);
-        while let Some(&octet) = input.get(at) {
-            match self.state {
-                State::LineStart if octet == b'.' => {
-                    dot = Some(at);
-                    at += 1;
-                    self.state = State::Dot;
-                }
-                State::Dot if octet == b'\r' => {
-                    at += 1;
-                    self.state = State::DotCr;
-                }
-                State::DotCr if octet == b'\n' => {
-                    at += 1;
-                    ended = true;
-                    break;
-                }
-                State::LineStart | State::Line | State::Cr | State::Dot | State::DotCr => {
-                    if let Some(added) = dot.take() {
-                        if out.capacity() == 0 {
-                            out.reserve(input.len());
-                        }
-                        out.extend_from_slice(&input[run..added]);
-                        run = added + 1;
-                    }
-                    let Some(found) = memchr::memchr(b'\n', &input[at..]) else {
-                        self.grow(input.len() - at);
-                        at = input.len();
-                        self.state = if input.ends_with(b"\r") { State::Cr } else { State::Line };
-                        break;
-                    };
-                    let lf = at + found;
-                    let after_cr = if found == 0 { self.state == State::Cr } else { input[lf - 1] == b'\r' };
-                    self.grow(found);
-                    self.line = 0;
-                    at = lf + 1;
-                    self.state = if after_cr { State::LineStart } else { State::Line };
-                }
-            }
-        }
-        // The dot that may be the last one, and a CR after it, are held back.
-        let end = match self.state {
-            State::Dot | State::DotCr => dot.unwrap_or(0),
-            State::LineStart | State::Line | State::Cr => at,
-        };
-        let body = if run == 0 {
-            Body::Prefix(end)
-        } else {
-            out.extend_from_slice(&input[run..end]);
-            Body::Rewritten(out)
-        };
-        DataPart { taken: at, body, ended }
-    }
-
-    fn grow(&mut self, octets: usize) {
-        self.line = self.line.saturating_add(octets);
-        // One more for the CR.
-        if self.line > self.line_limit.saturating_add(1) && self.bad.is_none() {
-            self.bad = Some(BadBody::LineTooLong { limit: self.line_limit });
-        }
+        DataPart { taken: taken.read, body, ended: taken.ended }
     }
 }
 
-/// Whether each CR has its LF and each LF its CR, and there is no NUL.
-///
-/// Counting is faster than looking: as many CR LF as CR and as LF.
-fn clean(before: State, taken: &[u8], ended: bool) -> Result<(), BadBody> {
-    let cr_before = matches!(before, State::Cr | State::DotCr);
-    let (mut lf, mut crlf) = (0usize, 0usize);
-    for at in memchr::memchr_iter(b'\n', taken) {
-        lf += 1;
-        crlf += usize::from(if at == 0 { cr_before } else { taken[at - 1] == b'\r' });
-    }
-    let cr = memchr::memchr_iter(b'\r', taken).count() + usize::from(cr_before);
-    let open = if taken.is_empty() { cr_before } else { taken.ends_with(b"\r") };
-    if lf != crlf || cr != crlf + usize::from(open && !ended) {
-        return Err(BadBody::BareNewline);
-    }
-    if memchr::memchr(0, taken).is_some() {
-        return Err(BadBody::Nul);
-    }
-    Ok(())
-}
-
-/// The same as [`DataReader::scan`], octet by octet, with every newline made CR LF.
-fn normalise(mut state: State, taken: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(taken.len() + taken.len() / 8);
-    for &octet in taken {
-        // What was held back is given out, or made whole, by the octet that decides.
-        state = match (state, octet) {
-            (State::LineStart, b'.') => State::Dot,
-            (State::Dot, b'\r') => State::DotCr,
-            (State::DotCr, b'\n') => return out,
-            (State::Cr, b'\n') => {
-                // The CR was given out when it came.
-                out.push(b'\n');
-                State::LineStart
+impl Body {
+    /// Adds a part of a message read from `input`.
+    fn push(&mut self, part: Part, input: &[u8]) {
+        let octets = match (&mut *self, &part) {
+            (Self::Prefix(length), Part::Given(given)) if *length == given.start => {
+                *length = given.end;
+                return;
             }
-            (before, octet) => {
-                match before {
-                    State::Cr => out.push(b'\n'),
-                    State::DotCr => out.extend_from_slice(b"\r\n"),
-                    State::LineStart | State::Line | State::Dot => {}
-                }
-                match octet {
-                    b'\r' => {
-                        out.push(b'\r');
-                        State::Cr
-                    }
-                    b'\n' => {
-                        out.extend_from_slice(b"\r\n");
-                        State::Line
-                    }
-                    0 => State::Line,
-                    _ => {
-                        out.push(octet);
-                        State::Line
-                    }
-                }
+            (Self::Prefix(length), _) => {
+                let mut octets = Vec::with_capacity(input.len());
+                octets.extend_from_slice(&input[..*length]);
+                *self = Self::Rewritten(octets);
+                return self.push(part, input);
             }
+            (Self::Rewritten(octets), _) => octets,
         };
+        octets.extend_from_slice(match part {
+            Part::Given(given) => &input[given],
+            Part::Added(added) => added,
+        });
     }
-    out
 }
 
 /// Adds dots to lines, and the end of the message. Feed it in any pieces.
 #[derive(Clone, Debug)]
-pub struct DataWriter {
-    policy: BareNewlines,
-    at: At,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum At {
-    LineStart,
-    Line,
-    Cr,
-}
+pub struct DataWriter(Stuffer);
 
 /// Where [`DataWriter`] puts its octets.
 pub(crate) trait Sink {
@@ -272,14 +148,14 @@ impl Sink for BytesMut {
 impl DataWriter {
     /// At the beginning of a message.
     pub fn new(policy: BareNewlines) -> Self {
-        Self { policy, at: At::LineStart }
+        Self(Stuffer::new(LineRule::CrLf).on_flaw(policy.on_flaw()))
     }
 
     /// Writes part of the message.
     ///
     /// # Errors
     /// [`BadBody`] if a CR or LF alone or NUL is among the octets and is not to be normalised. The message must be
-    /// given up then: nothing more may be written.
+    /// given up then: nothing more is written.
     pub fn write(&mut self, octets: &[u8], out: &mut BytesMut) -> Result<(), BadBody> {
         self.put(octets, None, out)
     }
@@ -287,92 +163,23 @@ impl DataWriter {
     /// Ends the message, with a line end if it has none.
     ///
     /// # Errors
-    /// [`BadBody`] if the message ends with a CR that is not to be normalised.
+    /// [`BadBody`] if the message ends with a CR that is not to be normalised, or was to be given up before.
     pub fn finish(self, out: &mut BytesMut) -> Result<(), BadBody> {
         self.end(out)
     }
 
     /// Writes `octets`; out of `shared`, which has the same octets, if there is one.
     pub(crate) fn put(&mut self, octets: &[u8], shared: Option<&Bytes>, out: &mut impl Sink) -> Result<(), BadBody> {
-        if octets.is_empty() {
-            return Ok(());
-        }
-        let before = match self.at {
-            At::Cr => State::Cr,
-            At::LineStart | At::Line => State::Line,
-        };
-        if let Err(bad) = clean(before, octets, false) {
-            return match self.policy {
-                BareNewlines::Refuse => Err(bad),
-                BareNewlines::Normalise => {
-                    let start = match self.at {
-                        At::LineStart | At::Line => State::Line,
-                        At::Cr => State::Cr,
-                    };
-                    self.put_clean(&normalise_plain(start, octets), None, out);
-                    Ok(())
-                }
-            };
-        }
-        self.put_clean(octets, shared, out);
-        Ok(())
-    }
-
-    fn put_clean(&mut self, octets: &[u8], shared: Option<&Bytes>, out: &mut impl Sink) {
-        let mut emit = |from: usize, to: usize| match shared {
-            Some(shared) => out.put_shared(shared.slice(from..to)),
-            None => out.put(&octets[from..to]),
-        };
-        // A run ends after each dot at a line's start: the next run begins with that dot again.
-        let mut run = 0;
-        if self.at == At::LineStart && octets.first() == Some(&b'.') {
-            emit(0, 1);
-        }
-        for lf in memchr::memchr_iter(b'\n', octets) {
-            if octets.get(lf + 1) == Some(&b'.') {
-                emit(run, lf + 2);
-                run = lf + 1;
-            }
-        }
-        emit(run, octets.len());
-        self.at = match octets.last() {
-            Some(b'\n') => At::LineStart,
-            Some(b'\r') => At::Cr,
-            Some(_) => At::Line,
-            None => self.at,
-        };
+        self.0.parts(octets, |part| match (part, shared) {
+            (Part::Given(given), Some(shared)) => out.put_shared(shared.slice(given)),
+            (Part::Given(given), None) => out.put(&octets[given]),
+            (Part::Added(added), _) => out.put(added),
+        });
+        self.0.flaw().map_or(Ok(()), |flaw| Err(BadBody::new(flaw, usize::MAX)))
     }
 
     pub(crate) fn end(self, out: &mut impl Sink) -> Result<(), BadBody> {
-        match (self.at, self.policy) {
-            (At::LineStart, _) => out.put(b".\r\n"),
-            (At::Line, _) => out.put(b"\r\n.\r\n"),
-            (At::Cr, BareNewlines::Normalise) => out.put(b"\n.\r\n"),
-            (At::Cr, BareNewlines::Refuse) => return Err(BadBody::BareNewline),
-        }
+        out.put(self.0.end().map_err(|flaw| BadBody::new(flaw, usize::MAX))?);
         Ok(())
     }
-}
-
-/// Makes every newline CR LF and leaves NUL out, without any meaning of dots.
-fn normalise_plain(mut state: State, octets: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(octets.len() + octets.len() / 8);
-    for &octet in octets {
-        let after_cr = state == State::Cr;
-        if after_cr && octet != b'\n' {
-            out.push(b'\n');
-        }
-        state = State::Line;
-        match octet {
-            b'\n' if after_cr => out.push(b'\n'),
-            b'\n' => out.extend_from_slice(b"\r\n"),
-            b'\r' => {
-                out.push(b'\r');
-                state = State::Cr;
-            }
-            0 => {}
-            _ => out.push(octet),
-        }
-    }
-    out
 }
