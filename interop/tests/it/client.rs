@@ -131,6 +131,32 @@ fn our_client_lists_and_searches_what_dovecot_has() {
 }
 
 #[test]
+fn our_client_watches_a_mailbox_of_dovecots() {
+    let world = World::new();
+    let at = world.dovecot.imap(BOB, Security::Tls);
+    let watching = std::thread::spawn(move || {
+        call("imap", &at, &["watch", "INBOX", "--count", "1", "--json", "--timeout", "30"], b"").ok().text()
+    });
+    // Whether the message comes before it watches or after: one that came before is not new, so another follows.
+    let mut sent = 0;
+    while !watching.is_finished() {
+        sent += 1;
+        world.send(Security::Tls, &[Message::small(ALICE, BOB, &format!("watched.{sent}@client.test"))]);
+        assert!(sent < 200, "it does not see any of {sent} messages");
+    }
+    let seen = watching.join().expect("it ends well");
+    assert!(seen.contains("\"event\":\"new\"") && seen.contains("Small and plain"), "{seen}");
+
+    let at = world.dovecot.imap(BOB, Security::StartTls);
+    let counted = call("imap", &at, &["mailboxes", "--status", "--json"], b"").ok().text();
+    assert!(counted.contains(&format!("\"messages\":{sent},\"unseen\":{sent}")), "{counted}");
+    let read = call("imap", &at, &["read", "INBOX", "1", "--seen"], b"").ok().text();
+    assert!(read.contains("Subject: Small and plain") && read.contains("\n.leading dot\n"), "{read}");
+    let found = call("imap", &at, &["search", "INBOX", "seen", "--json"], b"").ok().text();
+    assert_eq!(found, "{\"uid\":1}\n");
+}
+
+#[test]
 fn our_client_says_what_is_wrong() {
     let world = World::new();
     let message = Message::small(ALICE, BOB, "wrong@client.test");
