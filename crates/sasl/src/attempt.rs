@@ -1,6 +1,6 @@
 //! What a server session asks the application about a login, and what it may be told.
 
-use crate::MechanismName;
+use crate::{Apop, MechanismName};
 use alloc::string::String;
 use core::fmt;
 use postrider_core::Secret;
@@ -22,6 +22,8 @@ pub enum Attempt {
         /// The mechanism; `None` for the protocol's own command (IMAP LOGIN, POP3 USER and PASS).
         mechanism: Option<MechanismName>,
     },
+    /// A digest that only somebody with the password can make. To check it, the password must be known in clear text.
+    Apop(Apop),
 }
 
 impl Attempt {

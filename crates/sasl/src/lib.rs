@@ -16,12 +16,14 @@
 
 extern crate alloc;
 
+mod apop;
 mod attempt;
 mod client;
 pub mod line;
 mod name;
 mod server;
 
+pub use apop::{Apop, ApopChallenge, ApopChallengeError};
 pub use attempt::{Attempt, Denied, Identity};
 pub use client::{Login, Mechanism, MechanismError, Plain, XOAuth2};
 pub use name::MechanismName;
