@@ -72,12 +72,20 @@ impl Dialogue {
     pub fn may(&self, verb: Verb) -> Result<(), OutOfOrder> {
         use State::{Authorization, Ended, Transaction, Update, UserGiven};
         let allowed = match verb {
-            Verb::User | Verb::Auth | Verb::Stls | Verb::Utf8 => matches!(self.state, Authorization | UserGiven),
-            Verb::Pass => self.state == UserGiven,
-            Verb::Stat | Verb::List | Verb::Uidl | Verb::Retr | Verb::Top | Verb::Dele | Verb::Noop | Verb::Rset => {
-                self.state == Transaction
+            Verb::User | Verb::Apop | Verb::Auth | Verb::Stls | Verb::Utf8 => {
+                matches!(self.state, Authorization | UserGiven)
             }
-            Verb::Capa | Verb::Quit => !matches!(self.state, Update | Ended),
+            Verb::Pass => self.state == UserGiven,
+            Verb::Stat
+            | Verb::List
+            | Verb::Uidl
+            | Verb::Retr
+            | Verb::Top
+            | Verb::Dele
+            | Verb::Noop
+            | Verb::Rset
+            | Verb::Last => self.state == Transaction,
+            Verb::Capa | Verb::Lang | Verb::Quit => !matches!(self.state, Update | Ended),
         };
         if allowed { Ok(()) } else { Err(OutOfOrder { verb, state: self.state }) }
     }
@@ -91,8 +99,8 @@ impl Dialogue {
     pub fn replied(&mut self, verb: Verb, ok: bool) {
         self.state = match (verb, ok) {
             (Verb::User, true) => State::UserGiven,
-            (Verb::User | Verb::Pass | Verb::Auth, false) => State::Authorization,
-            (Verb::Pass | Verb::Auth, true) => State::Transaction,
+            (Verb::User | Verb::Pass | Verb::Apop | Verb::Auth, false) => State::Authorization,
+            (Verb::Pass | Verb::Apop | Verb::Auth, true) => State::Transaction,
             // RFC 2595, 4: whatever was said before counts for nothing.
             (Verb::Stls, true) => State::Authorization,
             (Verb::Quit, true | false) => State::Ended,
@@ -107,7 +115,9 @@ impl Dialogue {
                 | Verb::Top
                 | Verb::Dele
                 | Verb::Noop
-                | Verb::Rset,
+                | Verb::Rset
+                | Verb::Lang
+                | Verb::Last,
                 true | false,
             ) => self.state,
         };

@@ -1,4 +1,4 @@
-//! POP3 without I/O: wire format, server and client (RFC 1939, with RFC 2449, 2595, 3206, 5034, 6856 and 8314).
+//! POP3 without I/O: wire format, server and client (RFC 1939, with RFC 2384, 2449, 2595, 3206, 5034, 6856 and 8314).
 //!
 //! [`server::Server`] and [`client::Client`] are [sessions](postrider_core::Session): they are pushed bytes, pulled
 //! events and asked for output. `postrider-io` runs them over a socket.
@@ -42,7 +42,7 @@
 //! assert!(server.output().ends_with(b"Subject: tea\r\n\r\n..\r\n.\r\n+OK goodbye\r\n"));
 //! ```
 //!
-//! Not yet: APOP, LANG, LAST, POP URLs, a friendly face for tokio (`postrider-io` runs both sessions there).
+//! Not yet: a friendly face for tokio (`postrider-io` runs both sessions there).
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;
@@ -53,6 +53,6 @@ pub mod server;
 pub mod wire;
 
 pub use wire::{
-    Capabilities, Command, CommandError, Expire, LoginDelay, MessageMeta, Refusal, ResponseCode, UniqueId,
-    UniqueIdError, Verb,
+    Capabilities, Command, CommandError, Expire, LanguageRange, LoginDelay, MessageMeta, PopUrl, Refusal, ResponseCode,
+    UniqueId, UniqueIdError, Verb,
 };

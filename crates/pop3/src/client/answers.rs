@@ -1,10 +1,12 @@
 //! What the server says, and what it means for the command it answers.
 
 use super::{Answer, Client, Command, Event, Login, Phase, Sent, What};
-use crate::wire::{Capabilities, StatusLine, UniqueId, Verb, drop_listing, scan_listing, unique_id_listing};
+use crate::wire::{
+    Capabilities, StatusLine, UniqueId, Verb, drop_listing, language_listing, scan_listing, unique_id_listing,
+};
 use alloc::boxed::Box;
 use postrider_core::{Closed, Framed, LineRule, ProtocolError, Text, Unstuffer};
-use postrider_sasl::line;
+use postrider_sasl::{ApopChallenge, line};
 
 impl Client {
     /// Does one thing with what came, and says whether there was one to do.
@@ -14,6 +16,9 @@ impl Client {
         }
         if self.waiting.is_empty() && self.phase != Phase::Greeting {
             return self.unasked();
+        }
+        if let Answer::Twice(_) = &self.answer {
+            return self.second_status_line();
         }
         if let Answer::Body(_, unstuffer) = &mut self.answer {
             let (bytes, ended) = self.link.unstuff(unstuffer);
@@ -40,8 +45,41 @@ impl Client {
                         let count = *count;
                         self.line(&line.octets, count);
                     }
-                    Answer::Body(..) => unreachable!("handled above"),
+                    Answer::Twice(_) | Answer::Body(..) => unreachable!("handled above"),
                 }
+                true
+            }
+            Framed::TooLong => {
+                self.close(Closed::Protocol(ProtocolError::LineTooLong { limit }));
+                true
+            }
+            Framed::More => self.end_of_stream(),
+        }
+    }
+
+    /// Drops a second `+OK` before a message.
+    fn second_status_line(&mut self) -> bool {
+        const STATUS: &[u8] = b"+OK";
+        let input = self.link.input();
+        let there = &input[..input.len().min(STATUS.len())];
+        if !STATUS.starts_with(there) || there == STATUS && input.get(3).is_some_and(|b| !b" \r\n".contains(b)) {
+            let Answer::Twice(text) = core::mem::replace(&mut self.answer, Answer::Nothing) else {
+                unreachable!("only called for it")
+            };
+            self.answer = Answer::Body(text, Box::new(Unstuffer::new(LineRule::Lf)));
+            return true;
+        }
+        if input.len() <= STATUS.len() {
+            return self.end_of_stream();
+        }
+        let limit = self.config.limits.line;
+        match self.link.line(limit) {
+            Framed::Line(line) => {
+                self.link.trace_in(&line.octets, None);
+                let Answer::Twice(text) = core::mem::replace(&mut self.answer, Answer::Nothing) else {
+                    unreachable!("only called for it")
+                };
+                self.answer = Answer::Body(text, Box::new(Unstuffer::new(LineRule::Lf)));
                 true
             }
             Framed::TooLong => {
@@ -88,7 +126,10 @@ impl Client {
         };
         if self.phase == Phase::Greeting {
             return match status {
-                StatusLine::Ok(_) => self.ask_capabilities(),
+                StatusLine::Ok(_) => {
+                    self.challenge = ApopChallenge::in_greeting(line);
+                    self.ask_capabilities();
+                }
                 StatusLine::Err(_) | StatusLine::Challenge(_) => self.unexpected("the server refuses to serve", line),
             };
         }
@@ -114,7 +155,9 @@ impl Client {
     pub(super) fn accepted(&mut self, text: Text, line: &[u8]) {
         let sent = self.waiting.front_mut().expect("an answer is only read if there is a question");
         if sent.lines {
-            self.answer = if matches!(sent.verb, Verb::Retr | Verb::Top) {
+            self.answer = if sent.verb == Verb::Top && self.config.quirks.status_twice_to_top {
+                Answer::Twice(text)
+            } else if matches!(sent.verb, Verb::Retr | Verb::Top) {
                 Answer::Body(text, Box::new(Unstuffer::new(LineRule::Lf)))
             } else {
                 Answer::Lines(text, 0)
@@ -178,8 +221,11 @@ impl Client {
             | Verb::Quit
             | Verb::Capa
             | Verb::Stls
+            | Verb::Apop
             | Verb::Auth
-            | Verb::Utf8 => {}
+            | Verb::Utf8
+            | Verb::Lang
+            | Verb::Last => {}
         }
         if sent.verb == Verb::Stls {
             if let Err(error) = self.link.begin_tls() {
@@ -187,6 +233,7 @@ impl Client {
             }
             // Nothing that was said before TLS counts.
             self.capabilities = None;
+            self.challenge = None;
             self.ask_capabilities();
         }
         self.events.push_back(Event::Completed { of, result: Ok(text) });
@@ -197,7 +244,7 @@ impl Client {
 
     /// What waited for the answer need not wait any more.
     pub(super) fn settled(&mut self, sent: &Sent) {
-        if matches!(sent.verb, Verb::User | Verb::Pass | Verb::Auth | Verb::Stls) {
+        if matches!(sent.verb, Verb::User | Verb::Pass | Verb::Apop | Verb::Auth | Verb::Stls) {
             self.settling = false;
         }
     }
@@ -250,6 +297,8 @@ impl Client {
         };
         let event = if sent.verb == Verb::List {
             scan_listing(words).map(|(message, size)| Event::Listing { of, message, size })
+        } else if sent.verb == Verb::Lang {
+            language_listing(line).map(|(tag, name)| Event::Language { of, tag, name })
         } else {
             unique_id_listing(words).map(|(message, id)| Event::UniqueId { of, message, id })
         };
@@ -262,7 +311,7 @@ impl Client {
     pub(super) fn end_of_lines(&mut self) {
         let text = match core::mem::replace(&mut self.answer, Answer::Nothing) {
             Answer::Lines(text, _) | Answer::Body(text, _) => text,
-            Answer::Nothing => unreachable!("the end is only looked for in lines"),
+            Answer::Nothing | Answer::Twice(_) => unreachable!("the end is only looked for in lines"),
         };
         let sent = self.waiting.pop_front().expect("lines come only if they were asked for");
         self.dialogue.replied(sent.verb, true);
@@ -278,6 +327,9 @@ impl Client {
 
     pub(super) fn ask_capabilities(&mut self) {
         self.phase = Phase::Asking;
+        if !self.config.capabilities {
+            return; // Ready as soon as something may be sent.
+        }
         self.queue.push_front(Command { id: None, what: What::Line(Verb::Capa, None, None) });
     }
 

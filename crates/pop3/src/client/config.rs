@@ -4,17 +4,36 @@ use core::time::Duration;
 use postrider_core::LinkLimits;
 
 /// What the sessions of a client share.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
     /// Begin with TLS, as on port 995 (RFC 8314, 3.3). Default: no.
     pub implicit_tls: bool,
     /// Let passwords and tokens be sent in the clear. Whoever is on the path then reads them. Default: no.
     pub dangerous_plaintext_login: bool,
+    /// Let [`Client::apop`](super::Client::apop) be used. Who reads its digest can try passwords against it at leisure;
+    /// who can speak as the server learns them (CVE-2007-1558). Default: no.
+    pub dangerous_apop: bool,
+    /// Ask with CAPA what the server offers. Without, nothing is known of it. For servers that do not even say no to
+    /// commands they do not know. Default: yes.
+    pub capabilities: bool,
     /// What to forgive. Default: [`Quirks::INTEROP`].
     pub quirks: Quirks,
     /// How much is put up with.
     pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            implicit_tls: false,
+            dangerous_plaintext_login: false,
+            dangerous_apop: false,
+            capabilities: true,
+            quirks: Quirks::default(),
+            limits: Limits::default(),
+        }
+    }
 }
 
 /// Departures from the standard that servers are known for, each forgiven or not.
@@ -27,18 +46,28 @@ pub struct Quirks {
     /// `UIDL n` answered with the id alone (a server of Twisted's, twisted#9104). Bends RFC 1939, 7.
     /// Example: `+OK abc`.
     pub unique_id_without_number: bool,
+    /// TOP answered with `+OK` twice (FTGate, as fetchmail has seen). No header begins so. Bends RFC 1939, 7.
+    pub status_twice_to_top: bool,
     /// Never send an initial response with AUTH: Office 365 takes XOAUTH2 in two steps only. Bends nothing.
     pub auth_in_two_steps: bool,
 }
 
 impl Quirks {
     /// Nothing is forgiven.
-    pub const NONE: Quirks =
-        Quirks { status_on_each_line: false, unique_id_without_number: false, auth_in_two_steps: false };
+    pub const NONE: Quirks = Quirks {
+        status_on_each_line: false,
+        unique_id_without_number: false,
+        status_twice_to_top: false,
+        auth_in_two_steps: false,
+    };
 
     /// What costs nothing to forgive.
-    pub const INTEROP: Quirks =
-        Quirks { status_on_each_line: true, unique_id_without_number: true, auth_in_two_steps: false };
+    pub const INTEROP: Quirks = Quirks {
+        status_on_each_line: true,
+        unique_id_without_number: true,
+        status_twice_to_top: true,
+        auth_in_two_steps: false,
+    };
 }
 
 impl Default for Quirks {

@@ -15,7 +15,7 @@ mod sending;
 pub use config::{Config, Limits, Quirks};
 
 use crate::dialogue::{Dialogue, State};
-use crate::wire::{Capabilities, Refusal, UniqueId, Verb};
+use crate::wire::{Capabilities, LanguageRange, Refusal, UniqueId, Verb};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -26,7 +26,7 @@ use postrider_core::{
     Closed, Excerpt, Instant, Link, Machine, Misuse, ParseError, ProtocolError, Secret, Security, SessionId, Step, Tap,
     Text, Timer, Unstuffer, session_over_link,
 };
-use postrider_sasl::Mechanism;
+use postrider_sasl::{ApopChallenge, Mechanism};
 
 /// A command that was given to this client.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -66,6 +66,15 @@ pub enum Event {
         /// Its id. `None` if the server gives it none, or one that cannot be: it then has to be known by its contents.
         id: Option<UniqueId>,
     },
+    /// A language in the answer to LANG without an argument.
+    Language {
+        /// The command.
+        of: CommandId,
+        /// Which.
+        tag: LanguageRange,
+        /// What it is called in itself; empty if the server does not say.
+        name: Text,
+    },
     /// The next octets of a message, as they are: no dots added, no line ends changed.
     Body {
         /// The command.
@@ -92,6 +101,8 @@ pub struct Client {
     events: VecDeque<Event>,
     phase: Phase,
     capabilities: Option<Capabilities>,
+    /// The timestamp of the greeting, if it can be used.
+    challenge: Option<ApopChallenge>,
     /// What CAPA says, until it is complete.
     learning: Capabilities,
     next_id: u64,
@@ -128,7 +139,12 @@ enum What {
         name: String,
         password: Secret<String>,
     },
+    Apop {
+        name: String,
+        digest: Secret<String>,
+    },
     Auth(Box<dyn Mechanism>),
+    Lang(Option<LanguageRange>),
 }
 
 /// A command that was sent.
@@ -158,6 +174,8 @@ enum Answer {
     Nothing,
     /// The status line and so many lines after it.
     Lines(Text, u64),
+    /// The status line of a message that may come with a second one.
+    Twice(Text),
     Body(Text, Box<Unstuffer>),
 }
 
@@ -177,6 +195,7 @@ impl Client {
             events: VecDeque::new(),
             phase: Phase::Greeting,
             capabilities: None,
+            challenge: None,
             learning: Capabilities::default(),
             next_id: 0,
             queue: VecDeque::new(),
@@ -232,15 +251,42 @@ impl Client {
     /// USER and PASS.
     ///
     /// # Errors
-    /// [`Misuse`] if somebody has logged in, TLS is missing and [`Config::dangerous_plaintext_login`] is off, or a value
-    /// is empty or holds a control character.
+    /// [`Misuse`] if somebody has logged in, TLS is missing and [`Config::dangerous_plaintext_login`] is off, a value is
+    /// empty or holds a control character, or is not ASCII and the server has not said that it takes UTF-8 (RFC 6856,
+    /// 2.2).
     pub fn login(&mut self, user: &str, password: Secret<String>) -> Result<CommandId, Misuse> {
         self.may(Verb::User)?;
         self.may_expose_secret()?;
         if [user, password.reveal()].iter().any(|value| value.is_empty() || value.contains(['\0', '\r', '\n'])) {
             return Err(Misuse::new("a user name or password is empty or holds CR, LF or NUL"));
         }
+        let takes_utf8 = self.capabilities.as_ref().is_some_and(|offered| offered.utf8_user);
+        if !(takes_utf8 || user.is_ascii() && password.reveal().is_ascii()) {
+            return Err(Misuse::new("the server takes no UTF-8 in user names and passwords"));
+        }
         let id = self.enqueue(What::User { name: user.into(), password })?;
+        self.settling = true;
+        Ok(id)
+    }
+
+    /// APOP: a digest over the greeting's timestamp and the password.
+    ///
+    /// # Errors
+    /// [`Misuse`] if somebody has logged in, [`Config::dangerous_apop`] is off, the greeting holds no timestamp that is
+    /// safe to answer or came before TLS, or a value is empty or not printable ASCII, or the user holds a blank.
+    pub fn apop(&mut self, user: &str, password: &Secret<String>) -> Result<CommandId, Misuse> {
+        self.may(Verb::Apop)?;
+        if !self.config.dangerous_apop {
+            return Err(Misuse::new("APOP is switched off"));
+        }
+        let sendable = |value: &str, from: u8| !value.is_empty() && value.bytes().all(|b| (from..=b'~').contains(&b));
+        if !sendable(user, b'!') || !sendable(password.reveal(), b' ') {
+            return Err(Misuse::new("a user name or password is empty or not printable ASCII"));
+        }
+        let challenge = self.challenge.as_ref();
+        let challenge = challenge.ok_or(Misuse::new("the greeting holds no timestamp that is safe to answer"))?;
+        let digest = challenge.digest(password);
+        let id = self.enqueue(What::Apop { name: user.into(), digest })?;
         self.settling = true;
         Ok(id)
     }
@@ -280,6 +326,19 @@ impl Client {
     /// [`Misuse`] after QUIT.
     pub fn capability(&mut self) -> Result<CommandId, Misuse> {
         self.simple(Verb::Capa)
+    }
+
+    /// LANG: in which language the server is to speak to people (RFC 6856, 3). Without one, it is asked which there are:
+    /// [`Event::Language`].
+    ///
+    /// # Errors
+    /// [`Misuse`] after QUIT, or if the server does not offer it.
+    pub fn language(&mut self, wanted: Option<LanguageRange>) -> Result<CommandId, Misuse> {
+        self.may(Verb::Lang)?;
+        if self.capabilities.as_ref().is_none_or(|offered| !offered.lang) {
+            return Err(Misuse::new("the server does not offer LANG"));
+        }
+        self.enqueue(What::Lang(wanted))
     }
 
     /// QUIT: deletes what was deleted, if somebody has logged in, and ends the session. Nothing can be asked after it.

@@ -27,6 +27,10 @@ impl Client {
         if self.phase == Phase::Greeting || self.link.is_gated() || self.link.is_congested() {
             return false;
         }
+        if self.phase == Phase::Asking && !self.config.capabilities {
+            self.ready(None);
+            return true;
+        }
         let ahead = match &self.capabilities {
             Some(offered) if offered.pipelining && self.phase == Phase::Ready => self.config.limits.pipeline,
             Some(_) | None => 1,
@@ -34,7 +38,7 @@ impl Client {
         let alone = |what: &What| match what {
             // What follows depends on the answer, or must not be lost on the way to it.
             What::Line(verb, ..) => matches!(verb, Verb::Stls | Verb::Quit | Verb::Capa | Verb::Utf8),
-            What::User { .. } | What::Auth(_) => true,
+            What::User { .. } | What::Apop { .. } | What::Auth(_) | What::Lang(_) => true,
         };
         let busy = self.waiting.back().is_some_and(|sent| sent.login.is_some() || sent.verb == Verb::Stls);
         match self.queue.front() {
@@ -64,8 +68,11 @@ impl Client {
                     | Verb::Rset
                     | Verb::Quit
                     | Verb::Stls
+                    | Verb::Apop
                     | Verb::Auth
-                    | Verb::Utf8 => false,
+                    | Verb::Utf8
+                    | Verb::Lang
+                    | Verb::Last => false,
                 };
                 Sent { id, verb, message, lines, login: None }
             }
@@ -74,6 +81,23 @@ impl Client {
                 self.link.put(name.as_bytes());
                 self.link.end_line();
                 Sent { id, verb: Verb::User, message: None, lines: false, login: Some(Login::Password(password)) }
+            }
+            What::Apop { name, digest } => {
+                self.link.put(b"APOP ");
+                self.link.put(name.as_bytes());
+                self.link.put(b" ");
+                self.link.put_secret(digest.reveal().as_bytes());
+                self.link.end_line();
+                Sent { id, verb: Verb::Apop, message: None, lines: false, login: None }
+            }
+            What::Lang(wanted) => {
+                self.link.put(b"LANG");
+                if let Some(range) = &wanted {
+                    self.link.put(b" ");
+                    self.link.put(range.as_str().as_bytes());
+                }
+                self.link.end_line();
+                Sent { id, verb: Verb::Lang, message: None, lines: wanted.is_none(), login: None }
             }
             What::Auth(mechanism) => {
                 let login = Some(self.begin_auth(mechanism));

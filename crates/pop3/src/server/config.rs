@@ -24,6 +24,10 @@ pub struct Config {
     pub mechanisms: Vec<MechanismName>,
     /// Offer UTF8 (RFC 6856), user names included. Default: no.
     pub utf8: bool,
+    /// Offer LANG (RFC 6856, 3), with the one language there is: English. Default: no.
+    pub lang: bool,
+    /// Answer LAST, which RFC 1725 took away, for clients from before. Default: no.
+    pub last: bool,
     /// What to say of the least time between logins. Enforcing it is up to the answer to
     /// [`Event::Open`](super::Event::Open). Default: nothing.
     pub login_delay: Option<LoginDelay>,
@@ -45,6 +49,8 @@ impl Default for Config {
             user: true,
             mechanisms: [MechanismName::Plain, MechanismName::Login].into(),
             utf8: false,
+            lang: false,
+            last: false,
             login_delay: None,
             expire: None,
             implementation: None,

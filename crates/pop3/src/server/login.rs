@@ -1,12 +1,12 @@
-//! Who the client is: USER and PASS, AUTH, STLS, and what is offered when.
+//! Who the client is: USER and PASS, APOP, AUTH, STLS, and what is offered when.
 
 use super::{Busy, Event, Server, text};
 use crate::dialogue::State;
-use crate::wire::{Capabilities, MessageMeta, Refusal, ResponseCode, Verb};
+use crate::wire::{Capabilities, LanguageRange, MessageMeta, Refusal, ResponseCode, Verb};
 use alloc::string::String;
 use alloc::vec::Vec;
-use postrider_core::{Closed, ProtocolError, Text};
-use postrider_sasl::{Attempt, ExchangeError, MechanismName, ServerExchange, ServerStep, line};
+use postrider_core::{Closed, ProtocolError, Secret, Text};
+use postrider_sasl::{Apop, Attempt, ExchangeError, MechanismName, ServerExchange, ServerStep, line};
 
 impl Server {
     pub(super) fn user(&mut self, name: String) {
@@ -19,6 +19,35 @@ impl Server {
         self.user = Some(name);
         self.dialogue.replied(Verb::User, true);
         self.ok("now the password");
+    }
+
+    pub(super) fn apop(&mut self, user: String, digest: &Secret<String>) {
+        let Some(challenge) = self.apop.clone() else {
+            return self.mistake(Text::literal("APOP is not offered"));
+        };
+        match Apop::new(user, challenge, digest.reveal().as_bytes()) {
+            // RFC 6856, 2.2 wants names of other letters prepared first, and names in APOP are too old for that.
+            Some(apop) if apop.user().is_ascii() => self.open(Attempt::Apop(apop), Verb::Apop),
+            Some(_) => self.mistake(Text::literal("APOP wants a name of ASCII")),
+            None => self.mistake(Text::literal("APOP wants a digest of 32 hexadecimal digits in lower case")),
+        }
+    }
+
+    /// What is said to people is in English, whatever they ask for.
+    pub(super) fn lang(&mut self, wanted: Option<&LanguageRange>) {
+        match wanted {
+            _ if !self.config.lang => self.mistake(Text::literal("LANG is not offered")),
+            None => {
+                self.ok("languages follow");
+                self.link.put(b"en English");
+                self.link.end_line();
+                self.end_of_lines();
+            }
+            // RFC 2277, 4.5: i-default is English that everybody may understand.
+            Some(range) if range.matches("en") => self.ok("en English it is"),
+            Some(range) if range.matches("i-default") => self.ok("i-default English it is"),
+            Some(_) => self.no(&Refusal::plain(Text::literal("there is only English"))),
+        }
     }
 
     pub(super) fn may_send_password(&self) -> bool {
@@ -125,6 +154,7 @@ impl Server {
             stls: self.config.stls && !self.link.security().is_tls() && self.dialogue.state() != State::Transaction,
             utf8: self.config.utf8,
             utf8_user: self.config.utf8,
+            lang: self.config.lang,
             login_delay: self.config.login_delay,
             expire: self.config.expire,
             implementation: self.config.implementation.clone(),

@@ -70,6 +70,9 @@ impl Server {
         if self.message(message).is_none() {
             return self.no(&Refusal::plain(NO_SUCH_MESSAGE));
         }
+        if lines.is_none() {
+            self.last = self.last.max(message);
+        }
         let (answer, question) = self.link.ask();
         self.now = Busy::Retrieving(Box::new(Retrieval {
             question,

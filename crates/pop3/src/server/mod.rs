@@ -28,10 +28,10 @@ use core::fmt::Write;
 use event::sealed::Settle;
 use maildrop::{Listing, Retrieval};
 use postrider_core::{
-    Closed, Framed, Instant, Link, Machine, Pending, ProtocolError, Security, SessionId, Stale, Step, Tap, Text, Timer,
-    session_over_link,
+    Closed, Framed, Instant, Link, Machine, Misuse, Pending, ProtocolError, Security, SessionId, Stale, Step, Tap,
+    Text, Timer, session_over_link,
 };
-use postrider_sasl::{Attempt, ServerExchange};
+use postrider_sasl::{ApopChallenge, Attempt, ServerExchange};
 use top::Top;
 
 /// One session with one client.
@@ -44,6 +44,10 @@ pub struct Server {
     greeted: bool,
     user: Option<String>,
     utf8: bool,
+    /// The timestamp of the greeting, if APOP is offered.
+    apop: Option<ApopChallenge>,
+    /// The highest number that was retrieved or deleted: what LAST asks.
+    last: u32,
     messages: Vec<MessageMeta>,
     deleted: Vec<bool>,
     errors: u32,
@@ -95,6 +99,8 @@ impl Server {
             greeted: false,
             user: None,
             utf8: false,
+            apop: None,
+            last: 0,
             messages: Vec::new(),
             deleted: Vec::new(),
             errors: 0,
@@ -105,6 +111,19 @@ impl Server {
             progress: false,
             queued: 0,
         }
+    }
+
+    /// Offers APOP, by putting `challenge` into the greeting. It must be another one for every session. Whoever judges
+    /// such an attempt needs the password in clear text, which is why nothing offers APOP by itself.
+    ///
+    /// # Errors
+    /// [`Misuse`] if the greeting was sent, which the first poll does.
+    pub fn offer_apop(&mut self, challenge: ApopChallenge) -> Result<(), Misuse> {
+        if self.greeted {
+            return Err(Misuse::new("the greeting was sent"));
+        }
+        self.apop = Some(challenge);
+        Ok(())
     }
 
     /// Answers a question.
@@ -210,8 +229,11 @@ impl Server {
         }
         if !self.greeted {
             self.greeted = true;
-            let greeting = self.config.greeting.clone();
-            self.ok(greeting.as_str());
+            let config = self.config.clone();
+            match self.apop.clone() {
+                Some(challenge) => self.ok_with(format_args!("{} {}", config.greeting, challenge.as_str())),
+                None => self.ok(config.greeting.as_str()),
+            }
             return true;
         }
         match &mut self.now {
@@ -281,6 +303,8 @@ impl Server {
                 let user = self.user.take().expect("PASS may follow an accepted USER only");
                 self.open(Attempt::password(user, password.into_inner()), Verb::Pass);
             }
+            Command::Apop { user, digest } => self.apop(user, &digest),
+            Command::Lang(wanted) => self.lang(wanted.as_ref()),
             Command::Auth(mechanism, initial) => self.auth(&mechanism, initial.as_ref().map(|i| i.reveal().as_str())),
             Command::AuthList => {
                 self.ok("mechanisms follow");
@@ -336,16 +360,23 @@ impl Server {
             Command::Dele(message) => match self.message(message) {
                 Some(_) => {
                     self.deleted[message as usize - 1] = true;
+                    self.last = self.last.max(message);
                     self.ok_with(format_args!("message {message} will be deleted"));
                 }
                 None => self.no(&Refusal::plain(NO_SUCH_MESSAGE)),
             },
             Command::Rset => {
                 self.deleted.fill(false);
+                self.last = 0;
                 let (count, size) = self.sum();
                 self.ok_with(format_args!("{count} messages ({size} octets)"));
             }
             Command::Noop => self.ok("done"),
+            Command::Last if self.config.last => {
+                let last = self.last;
+                self.ok_with(format_args!("{last}"));
+            }
+            Command::Last => self.mistake(Text::literal("LAST is not offered")),
             Command::Quit => self.quit(),
         }
     }

@@ -47,6 +47,8 @@ pub struct Capabilities {
     pub utf8: bool,
     /// User names and passwords may be UTF-8 (RFC 6856, 2.2).
     pub utf8_user: bool,
+    /// The LANG command is there (RFC 6856, 3).
+    pub lang: bool,
     /// The least time between logins.
     pub login_delay: Option<LoginDelay>,
     /// How long messages are kept; `None` if it does not say.
@@ -75,6 +77,7 @@ impl Capabilities {
                 self.utf8 = true;
                 self.utf8_user |= words.any(|word| word.eq_ignore_ascii_case(b"USER"));
             }
+            b"LANG" => self.lang = true,
             b"LOGIN-DELAY" => {
                 self.login_delay = words.next().and_then(number).map(|seconds| LoginDelay {
                     seconds: u32::try_from(seconds).unwrap_or(u32::MAX),
@@ -110,6 +113,7 @@ impl Capabilities {
             flag(self.pipelining, "PIPELINING"),
             flag(self.stls, "STLS"),
             flag(self.utf8, if self.utf8_user { "UTF8 USER" } else { "UTF8" }),
+            flag(self.lang, "LANG"),
         ];
         names.into_iter().flatten().for_each(|name| line(&[name]));
         if !self.sasl.is_empty() {

@@ -1,5 +1,6 @@
-//! Commands (RFC 1939, 3 and 5 to 7; RFC 2449, 4 and 5; RFC 2595, 4; RFC 5034, 4; RFC 6856, 2.1).
+//! Commands (RFC 1939, 3 and 5 to 7; RFC 2449, 4 and 5; RFC 2595, 4; RFC 5034, 4; RFC 6856, 2.1 and 3).
 
+use super::language::LanguageRange;
 use super::number::{message, number};
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -48,6 +49,17 @@ pub enum Command {
     AuthList,
     /// `UTF8`
     Utf8,
+    /// `APOP name digest`, the digest as it came.
+    Apop {
+        /// Who it claims to be.
+        user: String,
+        /// What it shows for it.
+        digest: Secret<String>,
+    },
+    /// `LANG [range]`
+    Lang(Option<LanguageRange>),
+    /// `LAST`: in RFC 1460, gone since RFC 1725.
+    Last,
 }
 
 /// What a command is called.
@@ -69,16 +81,21 @@ pub enum Verb {
     Stls,
     Auth,
     Utf8,
+    Apop,
+    Lang,
+    Last,
 }
 
 impl Verb {
     /// All of them.
-    pub const ALL: [Verb; 15] = [
+    pub const ALL: [Verb; 18] = [
         Verb::User,
         Verb::Pass,
+        Verb::Apop,
         Verb::Auth,
         Verb::Stls,
         Verb::Utf8,
+        Verb::Lang,
         Verb::Capa,
         Verb::Stat,
         Verb::List,
@@ -88,6 +105,7 @@ impl Verb {
         Verb::Dele,
         Verb::Rset,
         Verb::Noop,
+        Verb::Last,
         Verb::Quit,
     ];
 
@@ -109,6 +127,9 @@ impl Verb {
             Verb::Stls => "STLS",
             Verb::Auth => "AUTH",
             Verb::Utf8 => "UTF8",
+            Verb::Apop => "APOP",
+            Verb::Lang => "LANG",
+            Verb::Last => "LAST",
         }
     }
 
@@ -165,6 +186,21 @@ impl Command {
             Verb::Capa => Self::Capa,
             Verb::Stls => Self::Stls,
             Verb::Utf8 => Self::Utf8,
+            Verb::Last => Self::Last,
+            Verb::Lang => Self::Lang(
+                words
+                    .next()
+                    .map(|word| LanguageRange::parse(word).ok_or(wrong("a language or nothing")))
+                    .transpose()?,
+            ),
+            Verb::Apop => {
+                let mut word = || {
+                    let word = core::str::from_utf8(words.next()?).ok()?;
+                    (!word.contains(['\0', '\r', '\n'])).then(|| word.to_owned())
+                };
+                let (user, digest) = word().zip(word()).ok_or(wrong("a name and a digest"))?;
+                Self::Apop { user, digest: Secret::new(digest) }
+            }
             Verb::List | Verb::Uidl => {
                 let number =
                     words.next().map(|word| message(word).ok_or(wrong("a message number or nothing"))).transpose()?;
@@ -215,6 +251,9 @@ impl Command {
             Self::Stls => Verb::Stls,
             Self::Auth(..) | Self::AuthList => Verb::Auth,
             Self::Utf8 => Verb::Utf8,
+            Self::Apop { .. } => Verb::Apop,
+            Self::Lang(_) => Verb::Lang,
+            Self::Last => Verb::Last,
         }
     }
 
@@ -224,7 +263,7 @@ impl Command {
         if starts(b"PASS ") {
             return Some(5);
         }
-        if starts(b"AUTH ") {
+        if starts(b"AUTH ") || starts(b"APOP ") {
             return memchr::memchr(b' ', &line[5..]).map(|space| 5 + space + 1);
         }
         None

@@ -2,11 +2,15 @@
 
 mod capability;
 mod command;
+mod language;
 mod listing;
 mod number;
 mod reply;
+mod url;
 
 pub use capability::{Capabilities, Expire, LoginDelay};
 pub use command::{Command, CommandError, Verb};
+pub use language::{LanguageRange, language_listing};
 pub use listing::{MessageMeta, UniqueId, UniqueIdError, drop_listing, scan_listing, unique_id_listing};
 pub use reply::{Refusal, ResponseCode, StatusLine};
+pub use url::{PopUrl, PopUrlError, UrlLogin};

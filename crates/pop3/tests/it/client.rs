@@ -1,8 +1,8 @@
 //! Transcripts against the client.
 
-use postrider_core::{Machine, Secret};
-use postrider_pop3::Refusal;
+use postrider_core::{Closed, Instant, Machine, ProtocolError, Secret, Session, Step};
 use postrider_pop3::client::{Client, CommandId, Config, Event, Quirks};
+use postrider_pop3::{LanguageRange, Refusal};
 use postrider_sasl::{Login, Mechanism, Plain, XOAuth2};
 use postrider_testkit::talk::Role;
 use postrider_testkit::{Adapter, Settings, Shown, Trouble, closed};
@@ -28,6 +28,8 @@ impl Adapter for ClientAdapter {
             config.quirks = Quirks::NONE;
         }
         config.quirks.auth_in_two_steps = settings.flag("auth-in-two-steps");
+        config.dangerous_apop = settings.flag("apop");
+        config.capabilities = !settings.flag("no-capa");
         let limits = &mut config.limits;
         limits.line = settings.number("line")?.unwrap_or(limits.line);
         limits.listing = settings.number("listing")?.unwrap_or(limits.listing);
@@ -53,6 +55,7 @@ impl Adapter for ClientAdapter {
             Event::Listing { of, message, size } => format!("{}: {message} has {size} octets", name(&of)),
             Event::UniqueId { of, message, id: Some(id) } => format!("{}: {message} is {id}", name(&of)),
             Event::UniqueId { of, message, id: None } => format!("{}: {message} has no id", name(&of)),
+            Event::Language { of, tag, name: called } => format!("{}: {tag} is {called}", name(&of)),
             Event::Body { bytes, .. } => return Shown::Octets("body", bytes),
             Event::Completed { of, result: Ok(text) } => format!("{}: yes {text}", name(&of)).trim_end().to_owned(),
             Event::Completed { of, result: Err(Refusal { code, text }) } => {
@@ -84,6 +87,11 @@ impl Adapter for ClientAdapter {
                 };
                 client.authenticate(mechanism.map_err(|error| error.to_string())?)?
             }
+            ["apop", user, password] => client.apop(&user.replace("\\r", "\r"), &secret(password))?,
+            ["language"] => client.language(None)?,
+            ["language", range] => {
+                client.language(Some(LanguageRange::parse(range.as_bytes()).ok_or("a language is letters")?))?
+            }
             ["utf8"] => client.utf8()?,
             ["capability"] => client.capability()?,
             ["status"] => client.status()?,
@@ -100,7 +108,27 @@ impl Adapter for ClientAdapter {
             _ => return Err(format!("{what:?} cannot be done").into()),
         };
         let name = words.iter().take(2).copied().collect::<Vec<_>>();
-        self.0.insert(id, if words[0] == "login" || words[0] == "auth" { words[0].to_owned() } else { name.join(" ") });
+        self.0.insert(
+            id,
+            if matches!(words[0], "login" | "auth" | "apop") { words[0].to_owned() } else { name.join(" ") },
+        );
         Ok(())
     }
+}
+
+#[test]
+fn of_a_status_line_of_a_gigabyte_little_is_taken() {
+    let mut client = Client::new(Arc::new(Config::default()), 1);
+    let octets = [b'x'; 1 << 16];
+    let mut taken = client.receive(b"+OK ");
+    for _ in 0..(1 << 30) / octets.len() {
+        taken += client.receive(&octets);
+        if let Step::Event(event) = client.poll(Instant::ORIGIN) {
+            let too_long = Closed::Protocol(ProtocolError::LineTooLong { limit: 8192 });
+            assert!(matches!(&event, Event::Closed(why) if *why == too_long), "{event:?}");
+            assert!(taken <= 2 * octets.len(), "{taken} octets were held");
+            return;
+        }
+    }
+    panic!("the session goes on");
 }

@@ -1,10 +1,10 @@
 //! Transcripts against the server.
 
 use bytes::Bytes;
-use postrider_core::{Instant, Machine, Pending, Session, Step, Text};
+use postrider_core::{Instant, Machine, Pending, Secret, Session, Step, Text};
 use postrider_pop3::server::{Config, Event, Server, ask};
 use postrider_pop3::{Expire, LoginDelay, MessageMeta, Refusal, ResponseCode, UniqueId};
-use postrider_sasl::{Attempt, Denied, MechanismName};
+use postrider_sasl::{ApopChallenge, Attempt, Denied, MechanismName};
 use postrider_testkit::talk::Role;
 use postrider_testkit::{Adapter, Settings, Shown, Trouble, closed, unescape};
 use std::sync::Arc;
@@ -53,7 +53,15 @@ impl Adapter for ServerAdapter {
         limits.logins = settings.number("logins")?.unwrap_or(limits.logins);
         limits.link.output = settings.number("output")?.unwrap_or(limits.link.output);
         limits.link.input = settings.number("input")?.unwrap_or(limits.link.input);
-        Ok((Self::default(), Server::new(Arc::new(config), 1)))
+        config.lang = settings.flag("lang");
+        config.last = settings.flag("last");
+        let challenge = settings.text("apop");
+        let mut server = Server::new(Arc::new(config), 1);
+        if let Some(challenge) = challenge {
+            let challenge = ApopChallenge::new(&challenge).map_err(|error| error.to_string())?;
+            server.offer_apop(challenge).map_err(|error| error.to_string())?;
+        }
+        Ok((Self::default(), server))
     }
 
     fn show(&mut self, _: &mut Server, event: Event) -> Shown<Question> {
@@ -63,6 +71,10 @@ impl Adapter for ServerAdapter {
                 let acting_as = authorization.map_or(String::new(), |name| format!(" as {name}"));
                 let text = format!("open {user} {}{acting_as}{utf8}", password.reveal());
                 Shown::Question(text, Question::Open(answer))
+            }
+            Event::Open { answer, attempt: Attempt::Apop(apop), .. } => {
+                let right = if apop.matches(&Secret::new("tanstaaf".into())) { "right" } else { "wrong" };
+                Shown::Question(format!("open {} by a {right} digest", apop.user()), Question::Open(answer))
             }
             Event::Retrieve { answer, message, lines } => {
                 let lines = lines.map_or(String::new(), |lines| format!(" lines {lines}"));
