@@ -73,7 +73,7 @@ pub trait Engine: Clone + Send + Sync + 'static {
         since: u64,
         limit: usize,
     ) -> impl Future<Output = Result<Changes>> + Send;
-    /// Wakes after each commit that changed the account.
+    /// Wakes after each commit that changed the account, before that commit's future is ready.
     fn watch(&self, account: AccountId) -> Watch;
 
     /// Takes up to `max` entries that are due, not held and not leased, oldest due first, and leases them until

@@ -147,11 +147,12 @@ impl Writer {
         if failed.is_some() {
             self.index.counters = counters;
         }
-        for answer in answers {
-            answer.send(failed.as_ref());
-        }
+        // Watchers first: whoever learns of a commit by its answer may count on everybody having been told.
         if failed.is_none() {
             self.shared.wake(&plan.touched, plan.queue_touched);
+        }
+        for answer in answers {
+            answer.send(failed.as_ref());
         }
         left_over
     }

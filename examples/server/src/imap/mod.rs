@@ -169,6 +169,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
             }
             Event::Appended { answer } => {
                 let appended = self.append_message().await;
+                // RFC 3501, 6.3.11: a message appended to the selected mailbox is announced at once.
+                self.report_changes().await;
                 self.answer(answer, appended);
             }
             Event::AppendAborted => self.append = None,
@@ -184,6 +186,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
             }
             Event::Copy { answer, messages, to, remove } => {
                 let copied = self.copy(to_store(&messages), &to, remove).await;
+                if !remove {
+                    self.report_changes().await;
+                }
                 self.answer(answer, copied);
             }
             Event::Expunge { answer, only } => {
