@@ -50,6 +50,9 @@
 //! # Ok::<(), NameError>(())
 //! ```
 //!
+//! Not yet: DANE, MTA-STS and TLSRPT, DNSSEC validation of our own, happy eyeballs, windows and throttles for each
+//! destination, a planner for all messages at once, SRS and VERP.
+//!
 //! # Features
 //!
 //! `std` (default); `serde` for snapshots; `hickory` for the resolver; `tokio` to run it.

@@ -12,6 +12,8 @@
 //! assert_eq!(user, "alice");
 //! assert!(password.matches("wonderland"));
 //! ```
+//!
+//! Not yet: SCRAM, CRAM-MD5, OAUTHBEARER, EXTERNAL and ANONYMOUS, and the server half of XOAUTH2.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;

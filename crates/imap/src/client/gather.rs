@@ -76,12 +76,17 @@ pub struct Gather {
     limit: usize,
     open: Option<Fetched>,
     body: BytesMut,
+    /// The body that comes now is one too many.
+    dropping: bool,
 }
 
 impl Gather {
+    /// Bodies and other items kept of one message; further ones are dropped. No FETCH of sense asks for so many.
+    pub const ITEMS: usize = 1000;
+
     /// Keeps at most `limit` octets of each large item.
     pub fn new(limit: usize) -> Self {
-        Self { limit, open: None, body: BytesMut::new() }
+        Self { limit, open: None, body: BytesMut::new(), dropping: false }
     }
 
     /// Takes an event. Gives a message when one is complete, and the event back if it is about something else.
@@ -95,7 +100,12 @@ impl Gather {
             return Ok(None);
         }
         let Some(open) = &mut self.open else { return Err(event) };
+        let full = open.bodies.len() + open.others.len() >= Self::ITEMS;
         match event {
+            Event::FetchItem(_) if full => {}
+            Event::BodyStart { .. } if full => self.dropping = true,
+            Event::Body(_) if self.dropping => {}
+            Event::BodyEnd if self.dropping => self.dropping = false,
             Event::FetchItem(item) => open.add(item),
             Event::BodyStart { section, binary, origin, size } => {
                 let size = usize::try_from(size).unwrap_or(usize::MAX);
