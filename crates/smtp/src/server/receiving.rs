@@ -1,10 +1,11 @@
 //! A message on its way in: its end, its size, and what its header must not be.
 
-use super::config::{Config, Limits};
+use super::answers::About;
+use super::{Config, Event, Held, Limits, Server, Stage, ask};
 use crate::outcome::no;
 use crate::wire::{BadBody, Body, DataReader, Reply};
 use bytes::Bytes;
-use postrider_core::Link;
+use postrider_core::{Closed, Excerpt, Link, Pending, ProtocolError};
 
 /// A message on its way in.
 #[derive(Debug)]
@@ -97,6 +98,75 @@ impl Receiving {
             Trouble::HeaderTooLarge => no(552, 3, 4, "The message's header is too large"),
             Trouble::Loop => no(554, 4, 6, "The message is in a loop"),
         })
+    }
+}
+
+impl Server {
+    /// Reads part of the message.
+    pub(super) fn body(&mut self) -> bool {
+        let Stage::Body(receiving) = &mut self.stage else {
+            unreachable!("a message is read only after DATA");
+        };
+        if self.link.input().is_empty() {
+            if self.link.is_eof() {
+                self.end(Closed::Eof);
+                return true;
+            }
+            return false;
+        }
+        let piece = receiving.read(&mut self.link, &self.config.limits);
+        self.timers.block.disarm();
+        let (size, refusal) = (receiving.size(), receiving.refusal());
+        let hopeless = receiving.is_hopeless(&self.config.limits);
+        if !piece.body.is_empty() {
+            self.events.push_back(Event::Body(piece.body));
+        }
+        if piece.ended {
+            self.timers.rate.disarm();
+            self.stage = Stage::Command;
+            match refusal {
+                None => {
+                    self.ask_about(About::Message, |answer: Pending<ask::Message>| Event::Message { answer, size });
+                }
+                Some(reply) => {
+                    self.put_for_message(&reply);
+                    self.forget_transaction();
+                    self.dialogue.message_over();
+                }
+            }
+        } else if hopeless {
+            let limit = self.config.limits.message;
+            self.put(&no(552, 3, 4, "The message is too large"));
+            self.end(Closed::Protocol(ProtocolError::TooMuch { what: "octets in a message", limit }));
+        }
+        true
+    }
+
+    /// DATA was refused. See the module for why that may be the end.
+    pub(super) fn data_refused(&mut self) {
+        if self.link.is_closed() {
+            return;
+        }
+        let came = match self.held.take() {
+            Some(Held::Line(line)) => line.octets,
+            Some(Held::TooLong) => Bytes::new(),
+            None if self.link.input().is_empty() => {
+                self.refused_data = true;
+                return;
+            }
+            None => Bytes::copy_from_slice(&self.link.input()[..self.link.input().len().min(64)]),
+        };
+        self.message_came_anyway(&came);
+    }
+
+    pub(super) fn message_came_anyway(&mut self, got: &[u8]) {
+        self.hang_up(
+            no(421, 5, 1, "The message was not invited"),
+            Closed::Protocol(ProtocolError::Unexpected {
+                what: "more came after DATA without an invitation",
+                got: Excerpt::new(got),
+            }),
+        );
     }
 }
 

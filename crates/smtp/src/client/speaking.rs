@@ -1,0 +1,119 @@
+//! What is said, and how long an answer may take.
+
+use super::transaction::Next;
+use super::{Client, Expect, Stage};
+use crate::dialogue::Protocol;
+use crate::wire::{Command, mail_line, rcpt_line};
+
+impl Client {
+    /// Sends what may be sent now.
+    pub(super) fn speak(&mut self) -> bool {
+        match self.stage {
+            Stage::Idle if self.quitting && self.expected.is_empty() => {
+                self.say(&Command::Quit);
+                self.stage = Stage::Quitting;
+                self.expect(Expect::Quit);
+                true
+            }
+            Stage::Envelope => self.speak_envelope(),
+            Stage::Handshake { .. } | Stage::Opening | Stage::StartTls { .. } | Stage::Auth(_) => false,
+            Stage::Idle | Stage::Body(_) | Stage::Final | Stage::Quitting => false,
+        }
+    }
+
+    pub(super) fn speak_envelope(&mut self) -> bool {
+        let pipelining = self.capabilities.as_ref().is_some_and(|offered| offered.pipelining);
+        let sending = self.sending.as_deref_mut().expect("an envelope is sent only while a message is");
+        // Whether everything sent so far was answered. RFC 2920, 3.1: only PIPELINING lets a client not wait.
+        let answered = self.expected.is_empty();
+        if self.link.is_congested() || !(pipelining || answered) {
+            return false;
+        }
+        match sending.next {
+            Next::Mail => {
+                self.link.put(mail_line(&sending.envelope.from, &sending.envelope.params).as_bytes());
+                self.link.end_line();
+                sending.next = Next::Rcpt(0);
+                self.expect(Expect::Mail);
+            }
+            Next::Rcpt(_) | Next::Data if sending.mail_refused => {
+                if !answered {
+                    return false;
+                }
+                self.conclude();
+            }
+            Next::Rcpt(index) => {
+                let recipient = &sending.envelope.recipients[index];
+                self.link.put(rcpt_line(&recipient.to, &recipient.params).as_bytes());
+                self.link.end_line();
+                let more = index + 1 < sending.envelope.recipients.len();
+                sending.next = if more { Next::Rcpt(index + 1) } else { Next::Data };
+                self.expect(Expect::Rcpt(index));
+            }
+            Next::Data if answered && sending.accepted == 0 => {
+                self.say_reset();
+                self.conclude();
+            }
+            Next::Data => {
+                sending.next = Next::Nothing;
+                self.say(&Command::Data);
+                self.expect(Expect::Data);
+            }
+            Next::Nothing => return false,
+        }
+        true
+    }
+
+    pub(super) fn say(&mut self, command: &Command) {
+        self.link.put(command.encode().as_bytes());
+        self.link.end_line();
+    }
+
+    pub(super) fn say_hello(&mut self) {
+        let name = self.config.name.clone();
+        let command = match self.config.protocol {
+            Protocol::Smtp => Command::Ehlo(name),
+            Protocol::Lmtp => Command::Lhlo(name),
+        };
+        self.say(&command);
+        self.expect(Expect::Hello(command.verb()));
+    }
+
+    pub(super) fn say_start_tls(&mut self, manual: bool) {
+        self.say(&Command::StartTls);
+        self.stage = Stage::StartTls { manual };
+        self.expect(Expect::StartTls);
+    }
+
+    pub(super) fn say_reset(&mut self) {
+        self.say(&Command::Rset);
+        self.dialogue.message_over();
+        self.expect(Expect::Reset);
+    }
+
+    pub(super) fn expect(&mut self, expect: Expect) {
+        self.expected.push_back(expect);
+        if self.expected.len() == 1 {
+            self.arm_reply();
+        }
+    }
+
+    /// Gives the server its time for the reply that comes next.
+    pub(super) fn arm_reply(&mut self) {
+        let limits = &self.config.limits;
+        let Some(next) = self.expected.front() else { return self.reply_timer.disarm() };
+        self.reply_timer.arm(match next {
+            Expect::Greeting => limits.greeting,
+            Expect::Hello(_) | Expect::StartTls | Expect::Auth | Expect::Reset => limits.command,
+            Expect::Mail => limits.mail,
+            Expect::Rcpt(_) => limits.rcpt,
+            Expect::Data => limits.data,
+            Expect::Message(_) | Expect::Nothing => {
+                let mib = self.sending.as_ref().map_or(0, |sending| sending.written >> 20);
+                let more = limits.message_per_mib.saturating_mul(u32::try_from(mib).unwrap_or(u32::MAX));
+                limits.message.saturating_add(more)
+            }
+            Expect::Quit => limits.quit,
+        });
+    }
+}

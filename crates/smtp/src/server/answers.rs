@@ -1,0 +1,202 @@
+//! Questions, the answers to them, and what follows from each.
+
+use super::event::Verdict;
+use super::receiving::Receiving;
+use super::{Event, Role, Server, Stage};
+use crate::address::HelloName;
+use crate::outcome::{Accepted, Delivered, Refusal, What};
+use crate::wire::{Reply, ReplyClass, Verb};
+use alloc::boxed::Box;
+use postrider_core::{Closed, Pending, Question, Timer};
+
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) number: u64,
+    pub(super) about: About,
+    pub(super) timer: Timer,
+    pub(super) verdict: Option<Verdict>,
+    pub(super) timed_out: bool,
+}
+
+/// What a reply is owed to.
+#[derive(Debug)]
+pub(super) enum About {
+    Hello {
+        verb: Verb,
+        name: HelloName,
+    },
+    Auth,
+    Mail {
+        utf8: bool,
+    },
+    Rcpt,
+    Data,
+    Message,
+    Verify,
+    /// To a RCPT that needs no question. `error` says that it was wrong.
+    Said {
+        reply: Reply,
+        error: bool,
+    },
+}
+
+impl Server {
+    pub(super) fn ask_about<Q: Question>(&mut self, about: About, event: impl FnOnce(Pending<Q>) -> Event) {
+        let (pending, number) = self.link.ask();
+        let mut timer = Timer::OFF;
+        timer.arm(self.config.limits.decision);
+        self.slots.push_back(Slot { number, about, timer, verdict: None, timed_out: false });
+        self.events.push_back(event(pending));
+    }
+
+    /// The first reply owed can be sent.
+    pub(super) fn settle(&mut self) {
+        let Slot { about, verdict, timed_out, .. } = self.slots.pop_front().expect("the caller saw a first slot");
+        let verdict = verdict.expect("the caller saw its verdict");
+        if timed_out && matches!(about, About::Message) {
+            self.events.push_back(Event::Reset);
+        }
+        self.decided(about, verdict);
+    }
+
+    pub(super) fn decided(&mut self, about: About, verdict: Verdict) {
+        let verdict = match (about, verdict) {
+            (About::Said { reply, error }, _) => {
+                if error {
+                    return self.wrong(reply);
+                }
+                return self.put(&reply);
+            }
+            (About::Message, Verdict::Message(verdict)) => return self.message_decided(verdict),
+            (About::Auth, Verdict::Auth(Ok(identity))) => {
+                self.identity = Some(identity);
+                self.dialogue.replied(Verb::Auth, ReplyClass::Done);
+                return self.put_static("235 2.7.0 Authentication succeeded");
+            }
+            (About::Auth, Verdict::Auth(Err(refusal))) => {
+                let closes = refusal.closes();
+                self.failed_auth(&refusal.reply());
+                return if closes && !self.link.is_closed() {
+                    self.end(Closed::ByUs)
+                };
+            }
+            (about, Verdict::Plain(verdict)) => (about, verdict),
+            // What the session answers itself is plain; see `tick`.
+            (_, Verdict::Auth(_) | Verdict::Message(_)) => {
+                unreachable!("the question's type makes the verdict's type")
+            }
+        };
+        match verdict {
+            (about, Ok(accepted)) => self.accepted(about, accepted),
+            (about, Err(refusal)) => self.refused(&about, &refusal),
+        }
+    }
+
+    pub(super) fn accepted(&mut self, about: About, accepted: Accepted) {
+        match about {
+            About::Hello { verb, name } => {
+                self.forget_transaction();
+                self.dialogue.replied(verb, ReplyClass::Done);
+                self.hello = Some(name);
+                self.put_hello(verb);
+            }
+            About::Mail { utf8 } => {
+                self.dialogue.replied(Verb::Mail, ReplyClass::Done);
+                self.utf8 = utf8;
+                self.counts.transactions += 1;
+                self.counts.idle = 0;
+                self.put_accepted(accepted, "250 2.1.0 Sender OK");
+            }
+            About::Rcpt => {
+                self.dialogue.replied(Verb::Rcpt, ReplyClass::Done);
+                self.recipients += 1;
+                self.put_accepted(accepted, "250 2.1.5 Recipient OK");
+            }
+            About::Data => {
+                self.dialogue.replied(Verb::Data, ReplyClass::GoOn);
+                self.put_static("354 End the message with a dot alone in a line");
+                self.stage = Stage::Body(Box::new(Receiving::new(&self.config)));
+            }
+            About::Verify => self.put_accepted(accepted, "250 2.1.5 There is such a user"),
+            About::Auth | About::Message | About::Said { .. } => unreachable!("decided by `decided`"),
+        }
+    }
+
+    pub(super) fn refused(&mut self, about: &About, refusal: &Refusal) {
+        self.put(&refusal.reply());
+        match about {
+            About::Data => {
+                self.forget_transaction();
+                self.dialogue.message_over();
+                if !refusal.closes() {
+                    self.data_refused();
+                }
+            }
+            About::Hello { .. } | About::Mail { .. } | About::Rcpt | About::Verify => {}
+            About::Auth | About::Message | About::Said { .. } => unreachable!("decided by `decided`"),
+        }
+        if refusal.closes() && !self.link.is_closed() {
+            self.end(Closed::ByUs);
+        }
+    }
+
+    pub(super) fn message_decided(&mut self, verdict: Result<Delivered, Refusal>) {
+        let lmtp = self.config.role == Role::Lmtp;
+        let mut closes = false;
+        let accepted = |how: Accepted| how.reply(250, 0, 0, "Taken");
+        match verdict {
+            Ok(Delivered { what: What::All(how) }) => self.put_for_message(&accepted(how)),
+            Ok(Delivered { what: What::Each(each) }) if lmtp => {
+                let mut each = each.into_iter();
+                for _ in 0..self.recipients {
+                    let reply = match each.next() {
+                        Some(Ok(how)) => accepted(how),
+                        Some(Err(refusal)) => {
+                            closes |= refusal.closes();
+                            refusal.reply()
+                        }
+                        None => Refusal::undecided().reply(),
+                    };
+                    self.put(&reply);
+                }
+            }
+            Ok(Delivered { what: What::Each(each) }) => {
+                let taken = each.iter().position(Result::is_ok).unwrap_or(0);
+                let reply = match each.into_iter().nth(taken) {
+                    Some(Ok(how)) => accepted(how),
+                    Some(Err(refusal)) => {
+                        closes = refusal.closes();
+                        refusal.reply()
+                    }
+                    None => Refusal::undecided().reply(),
+                };
+                self.put(&reply);
+            }
+            Err(refusal) => {
+                closes = refusal.closes();
+                self.put_for_message(&refusal.reply());
+            }
+        }
+        self.dialogue.message_over();
+        self.new_transaction();
+        if closes {
+            self.end(Closed::ByUs);
+        }
+    }
+
+    /// A reply to the whole message: one, or over LMTP one for each recipient accepted (RFC 2033, 4.2).
+    pub(super) fn put_for_message(&mut self, reply: &Reply) {
+        let times = if self.config.role == Role::Lmtp { self.recipients } else { 1 };
+        for _ in 0..times {
+            self.put(reply);
+        }
+    }
+
+    pub(super) fn put_accepted(&mut self, accepted: Accepted, own: &'static str) {
+        if accepted == Accepted::default() {
+            self.put_static(own);
+        } else {
+            self.put(&accepted.reply(250, 0, 0, ""));
+        }
+    }
+}

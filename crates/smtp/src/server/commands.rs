@@ -1,0 +1,338 @@
+//! The greeting, and the commands one by one.
+
+use super::answers::{About, Slot};
+use super::event::Verdict;
+use super::{Event, Held, Role, Server, Stage, Tls, ask};
+use crate::address::{ForwardPath, HelloName, ReversePath};
+use crate::dialogue::OutOfOrder;
+use crate::outcome::{Accepted, no};
+use crate::wire::{
+    BodyType, Command, CommandError, MailParams, ParamError, Parameter, RcptParams, Reply, ReplyClass, Verb,
+};
+use alloc::collections::VecDeque;
+use postrider_core::{Closed, Excerpt, Framed, Line, LineEnd, Pending, ProtocolError};
+
+impl Server {
+    pub(super) fn greet(&mut self) -> bool {
+        let delay = self.config.limits.greeting_delay;
+        if !delay.is_zero() {
+            if !self.link.input().is_empty() {
+                // RFC 5321, 4.3.1: the client should wait for the greeting.
+                self.put(&no(554, 5, 1, "You spoke before you were greeted"));
+                self.end(Closed::Protocol(ProtocolError::Unexpected {
+                    what: "the client spoke before the greeting",
+                    got: Excerpt::new(self.link.input()),
+                }));
+                return true;
+            }
+            if self.link.is_eof() {
+                self.end(Closed::Eof);
+                return true;
+            }
+            if !self.timers.pausing {
+                self.timers.pausing = true;
+                self.timers.greeting.arm(delay);
+            }
+            return false;
+        }
+        self.say_greeting();
+        true
+    }
+
+    pub(super) fn say_greeting(&mut self) {
+        self.link.put(b"220 ");
+        self.link.put(self.config.name.as_str().as_bytes());
+        self.link.put(b" ");
+        self.link.put(self.config.banner.as_str().as_bytes());
+        self.link.end_line();
+        self.stage = Stage::Command;
+    }
+
+    /// Reads and runs a command if one may be.
+    pub(super) fn command(&mut self) -> bool {
+        // A client that does not read its replies gets no more of them.
+        if self.link.is_congested() || self.timers.pausing {
+            return false;
+        }
+        if self.slots.is_empty() {
+            if let Some(why) = self.shutting_down.take_if(|_| !self.dialogue.in_transaction()) {
+                self.put(&Reply::new(
+                    crate::ReplyCode::literal(421),
+                    Some(crate::EnhancedCode::literal(4, 3, 2)),
+                    &why,
+                ));
+                self.end(Closed::ByUs);
+                return true;
+            }
+            if self.overdue {
+                self.hang_up(no(421, 4, 2, "The session has lasted too long"), Closed::TimedOut);
+                return true;
+            }
+        }
+        if self.held.is_none() {
+            let limits = &self.config.limits;
+            match self.link.line(limits.command_line.max(limits.auth_line)) {
+                Framed::Line(line) => self.held = Some(Held::Line(line)),
+                Framed::TooLong => self.held = Some(Held::TooLong),
+                Framed::More => return self.no_line(),
+            }
+        }
+        match self.held.take_if(|held| may_run(held, &self.slots, self.config.undecided)) {
+            None => false,
+            Some(Held::TooLong) => {
+                self.timers.command.disarm();
+                self.wrong(no(500, 5, 2, "The line is too long"));
+                true
+            }
+            Some(Held::Line(line)) => {
+                self.timers.command.disarm();
+                self.run(&line);
+                true
+            }
+        }
+    }
+
+    /// There is no whole line.
+    pub(super) fn no_line(&mut self) -> bool {
+        // A TLS client that was not told to wait: its first record is a handshake. Such a client reads no SMTP.
+        if self.slots.is_empty() && self.link.input().first() == Some(&0x16) {
+            self.end(Closed::Protocol(ProtocolError::Unexpected {
+                what: "the client began TLS without STARTTLS",
+                got: Excerpt::new(self.link.input()),
+            }));
+            return true;
+        }
+        if self.link.is_eof() && self.slots.is_empty() {
+            self.end(Closed::Eof);
+            return true;
+        }
+        false
+    }
+
+    pub(super) fn run(&mut self, line: &Line) {
+        let octets = &line.octets[..];
+        let verb = Verb::of(octets);
+        if self.link.is_tapped() {
+            let secret = (verb == Some(Verb::Auth))
+                .then(|| memchr::memchr_iter(b' ', octets).nth(1).map_or(octets.len(), |space| space + 1));
+            self.link.trace_in(octets, secret);
+        }
+        if core::mem::take(&mut self.refused_data) && verb.is_none() {
+            return self.message_came_anyway(octets);
+        }
+        if line.end == LineEnd::Lf || memchr::memchr2(b'\r', 0, octets).is_some() {
+            // RFC 5321, 2.3.8: CR and LF only as CRLF.
+            self.wrong(no(500, 5, 2, "A line ends with CRLF and holds neither CR, LF nor NUL"));
+            self.refused_data = octets.get(..4).is_some_and(|word| word.eq_ignore_ascii_case(b"DATA"));
+            return;
+        }
+        if octets.len() > self.config.limits.command_line && verb != Some(Verb::Auth) {
+            return self.wrong(no(500, 5, 2, "The line is too long"));
+        }
+        if verb.is_none() && is_other_protocol(octets) {
+            return self.hang_up(
+                no(421, 7, 0, "This is a mail server"),
+                Closed::Protocol(ProtocolError::Unexpected {
+                    what: "the client speaks another protocol",
+                    got: Excerpt::new(octets),
+                }),
+            );
+        }
+        match Command::parse(octets, self.config.quirks) {
+            Ok(command) => self.obey(command),
+            Err(wrong) => {
+                let data = verb == Some(Verb::Data);
+                self.wrong(misread(wrong));
+                self.refused_data = data;
+            }
+        }
+    }
+
+    pub(super) fn obey(&mut self, command: Command) {
+        let verb = command.verb();
+        if let Err(why) = self.dialogue.may(verb) {
+            let reply = self.out_of_order(verb, why);
+            self.wrong(reply);
+            if verb == Verb::Data {
+                self.data_refused();
+            }
+            return;
+        }
+        let moves_nothing = matches!(verb, Verb::Rset | Verb::Noop | Verb::Help | Verb::Vrfy | Verb::Expn);
+        if moves_nothing && !self.idle_command() {
+            return;
+        }
+        match command {
+            Command::Ehlo(name) | Command::Helo(name) | Command::Lhlo(name) => self.greeted(verb, name),
+            Command::Mail { from, params } => self.mail(from, params),
+            Command::Rcpt { to, params } => self.rcpt(to, params),
+            Command::Data => self.ask_about(About::Data, |answer: Pending<ask::Data>| Event::Data { answer }),
+            Command::Bdat { .. } => self.wrong(no(502, 5, 1, "CHUNKING is not offered")),
+            Command::Rset => {
+                self.forget_transaction();
+                self.dialogue.replied(verb, ReplyClass::Done);
+                self.put_static("250 2.0.0 Forgotten");
+            }
+            Command::Noop => self.put_static("250 2.0.0 OK"),
+            Command::Help => self.put_static("214 2.0.0 See RFC 5321"),
+            Command::Vrfy(what) if self.config.ask_verify => {
+                self.ask_about(About::Verify, |answer: Pending<ask::Verify>| Event::Verify { answer, what });
+            }
+            Command::Vrfy(_) => self.put_static("252 2.5.0 Cannot verify, but will take a message"),
+            Command::Expn(_) => self.put(&no(502, 5, 1, "EXPN is not offered")),
+            Command::Quit => {
+                self.put_static("221 2.0.0 Goodbye");
+                self.end(Closed::ByPeer);
+            }
+            Command::StartTls => self.start_tls(),
+            Command::Auth { mechanism, initial } => {
+                self.auth(&mechanism, initial.as_ref().map(|initial| initial.reveal().as_bytes()));
+            }
+        }
+    }
+
+    pub(super) fn greeted(&mut self, verb: Verb, name: HelloName) {
+        self.counts.hellos += 1;
+        if self.counts.hellos > self.config.limits.hellos {
+            let limit = u64::from(self.config.limits.hellos);
+            return self.too_much("greetings", limit);
+        }
+        let about = About::Hello { verb, name: name.clone() };
+        if self.config.ask_hello {
+            self.ask_about(about, |answer: Pending<ask::Hello>| Event::Hello { answer, name });
+        } else {
+            self.decided(about, Verdict::Plain(Ok(Accepted::default())));
+        }
+    }
+
+    pub(super) fn mail(&mut self, from: ReversePath, params: MailParams) {
+        let offered = self.dialogue.is_extended();
+        if let Some(reply) = self.barrier() {
+            return self.wrong(reply);
+        }
+        if self.config.role == Role::Submission && !self.dialogue.is_authenticated() {
+            return self.wrong(no(530, 7, 0, "Authentication required"));
+        }
+        let plain = from.is_ascii() && others_are_ascii(&params.other);
+        let config = &self.config;
+        let unknown = (params.smtp_utf8 && !config.smtp_utf8)
+            || ((params.ret.is_some() || params.envelope_id.is_some()) && !config.dsn)
+            || (params.auth.is_some() && config.auth.is_empty())
+            || (params.require_tls && !(config.require_tls && self.dialogue.is_tls()))
+            || (!offered && params != MailParams::default())
+            || !self.knows(&params.other);
+        if unknown {
+            return self.wrong(no(555, 5, 4, "A parameter is not recognised"));
+        }
+        if params.body == Some(BodyType::BinaryMime) {
+            return self.wrong(no(504, 5, 4, "BINARYMIME is not offered"));
+        }
+        if !plain && !params.smtp_utf8 {
+            return self.wrong(no(501, 6, 7, "An address with UTF-8 needs SMTPUTF8"));
+        }
+        if params.size.is_some_and(|size| size > config.limits.message) {
+            // RFC 1870, 6.1.
+            return self.put(&no(552, 3, 4, "The message is too large"));
+        }
+        if self.counts.transactions >= config.limits.transactions {
+            let limit = u64::from(config.limits.transactions);
+            return self.too_much("messages in one session", limit);
+        }
+        let about = About::Mail { utf8: params.smtp_utf8 };
+        self.ask_about(about, |answer: Pending<ask::Mail>| Event::Mail { answer, from, params });
+    }
+
+    pub(super) fn rcpt(&mut self, to: ForwardPath, params: RcptParams) {
+        self.rcpt_seen = true;
+        let dsn = self.config.dsn && self.dialogue.is_extended();
+        if ((params.notify.is_some() || params.original.is_some()) && !dsn) || !self.knows(&params.other) {
+            return self.wrong(no(555, 5, 4, "A parameter is not recognised"));
+        }
+        let plain = to.is_ascii() && others_are_ascii(&params.other);
+        if !plain && !self.utf8 {
+            return self.wrong(no(501, 6, 7, "An address with UTF-8 needs SMTPUTF8"));
+        }
+        let open = self.slots.iter().filter(|slot| matches!(slot.about, About::Rcpt)).count();
+        if self.recipients + open >= self.config.limits.recipients {
+            self.counts.recipients_excess += 1;
+            if self.counts.recipients_excess > self.config.limits.recipients_excess && self.slots.is_empty() {
+                let limit = self.config.limits.recipients as u64;
+                return self.too_much("recipients", limit);
+            }
+            // RFC 5321, 4.5.3.1.10.
+            return self.say(no(452, 5, 3, "Too many recipients"), false);
+        }
+        self.ask_about(About::Rcpt, |answer: Pending<ask::Rcpt>| Event::Rcpt { answer, to, params });
+    }
+
+    pub(super) fn start_tls(&mut self) {
+        match self.config.tls {
+            Tls::Off | Tls::Implicit => return self.wrong(no(502, 5, 1, "STARTTLS is not offered")),
+            Tls::Offered | Tls::Required => {}
+        }
+        self.put_static("220 2.0.0 Ready for TLS");
+        match self.link.begin_tls() {
+            Ok(()) => self.stage = Stage::Handshake { implicit: false },
+            // What came too early must be run neither before TLS nor after.
+            Err(wrong) => self.end(Closed::Protocol(wrong)),
+        }
+    }
+
+    /// What keeps the client from sending and from logging in.
+    pub(super) fn barrier(&self) -> Option<Reply> {
+        let closed = self.config.tls == Tls::Required && !self.dialogue.is_tls();
+        closed.then(|| no(530, 7, 0, "STARTTLS comes first"))
+    }
+
+    pub(super) fn knows(&self, params: &[Parameter]) -> bool {
+        params.iter().all(|param| self.config.parameters.iter().any(|known| param.is(known)))
+    }
+
+    pub(super) fn out_of_order(&self, verb: Verb, why: OutOfOrder) -> Reply {
+        match why {
+            OutOfOrder::OtherProtocol => no(500, 5, 1, "This is the greeting of another protocol"),
+            OutOfOrder::HelloFirst | OutOfOrder::EhloFirst => no(503, 5, 1, "Introduce yourself first"),
+            OutOfOrder::MailFirst => no(503, 5, 1, "MAIL comes first"),
+            OutOfOrder::NoRecipient if self.rcpt_seen => no(554, 5, 1, "No valid recipients"),
+            OutOfOrder::NoRecipient => no(503, 5, 1, "RCPT comes first"),
+            OutOfOrder::Nested if verb == Verb::Mail => no(503, 5, 1, "A transaction has begun already"),
+            OutOfOrder::Nested => no(503, 5, 1, "Not within a transaction"),
+            OutOfOrder::AlreadyTls => no(503, 5, 1, "TLS is in place already"),
+            OutOfOrder::AlreadyAuthenticated => no(503, 5, 1, "You are logged in already"),
+            OutOfOrder::WithinMessage | OutOfOrder::Chunked | OutOfOrder::Over => no(503, 5, 1, "Not now"),
+        }
+    }
+}
+
+/// Whether a line may be run while replies are owed: only a RCPT, after nothing but RCPTs, and only so many.
+fn may_run(held: &Held, slots: &VecDeque<Slot>, undecided: usize) -> bool {
+    if slots.is_empty() {
+        return true;
+    }
+    let rcpt = matches!(held, Held::Line(line) if Verb::of(&line.octets) == Some(Verb::Rcpt));
+    rcpt && slots.len() < undecided && slots.iter().all(|slot| matches!(slot.about, About::Rcpt | About::Said { .. }))
+}
+
+/// A line that a web browser or an SSH client sends. A page can make a browser send mail otherwise.
+fn is_other_protocol(line: &[u8]) -> bool {
+    const METHODS: [&[u8]; 9] =
+        [b"GET ", b"POST ", b"PUT ", b"HEAD ", b"OPTIONS ", b"CONNECT ", b"DELETE ", b"PATCH ", b"PRI "];
+    line.starts_with(b"SSH-") || line.first() == Some(&0x16) || METHODS.iter().any(|method| line.starts_with(method))
+}
+
+fn others_are_ascii(params: &[Parameter]) -> bool {
+    params.iter().all(|param| param.value().is_none_or(str::is_ascii))
+}
+
+/// The reply to a line that is no command.
+fn misread(wrong: CommandError) -> Reply {
+    match wrong {
+        CommandError::Unknown => no(500, 5, 1, "Command not recognised"),
+        CommandError::Syntax(..) => no(501, 5, 4, "Syntax error"),
+        CommandError::Path(Verb::Mail, _) => no(501, 1, 7, "Syntax error in the sender's address"),
+        CommandError::Path(..) => no(501, 1, 3, "Syntax error in the recipient's address"),
+        CommandError::Param(_, ParamError::Syntax(_)) => no(501, 5, 4, "Syntax error in parameters"),
+        CommandError::Param(_, ParamError::Duplicate { .. }) => no(501, 5, 4, "A parameter is given twice"),
+        CommandError::Param(_, ParamError::Value { .. }) => no(501, 5, 4, "A parameter cannot have this value"),
+    }
+}

@@ -1,0 +1,138 @@
+//! What a server session reports and asks.
+
+use crate::address::{ForwardPath, HelloName, ReversePath};
+use crate::outcome::{Accepted, Delivered, Refusal};
+use crate::wire::{MailParams, RcptParams};
+use bytes::Bytes;
+use postrider_core::{Closed, Pending, Question, Text};
+use postrider_sasl::{Attempt, Identity};
+
+/// What a server session reports and asks.
+///
+/// Questions that are off by default ([`ask_hello`](super::Config::ask_hello),
+/// [`ask_verify`](super::Config::ask_verify)) come only if switched on; give events you do not know to
+/// [`Server::decline`](super::Server::decline).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The client introduces itself. Only with [`Config::ask_hello`](super::Config::ask_hello).
+    Hello {
+        /// Yes lets it go on.
+        answer: Pending<ask::Hello>,
+        /// What it calls itself.
+        name: HelloName,
+    },
+    /// The client wants to log in.
+    Auth {
+        /// Yes says who it is.
+        answer: Pending<ask::Auth>,
+        /// Who it claims to be, and what it shows for it.
+        attempt: Attempt,
+    },
+    /// A transaction begins.
+    Mail {
+        /// Yes begins it.
+        answer: Pending<ask::Mail>,
+        /// Where reports go.
+        from: ReversePath,
+        /// What else MAIL says.
+        params: MailParams,
+    },
+    /// A recipient. Several may be undecided at once: [`Config::undecided`](super::Config::undecided).
+    Rcpt {
+        /// Yes takes the recipient.
+        answer: Pending<ask::Rcpt>,
+        /// Whom the message is for.
+        to: ForwardPath,
+        /// What else RCPT says.
+        params: RcptParams,
+    },
+    /// The client is ready to send.
+    Data {
+        /// Yes invites it (354); No ends the transaction.
+        answer: Pending<ask::Data>,
+    },
+    /// Part of the message, without the dots that were added for the way.
+    Body(Bytes),
+    /// All of the message was reported.
+    Message {
+        /// Yes takes responsibility for it (RFC 5321, 6.1). If the answer comes too late
+        /// ([`Stale`](postrider_core::Stale)) the client was
+        /// told 451 and will send it again.
+        answer: Pending<ask::Message>,
+        /// Its size in octets, as reported by [`Event::Body`].
+        size: u64,
+    },
+    /// Discard what this transaction collected: RSET, a new greeting, a message that was bad, a lost connection.
+    Reset,
+    /// Is there such a user? Only with [`Config::ask_verify`](super::Config::ask_verify).
+    Verify {
+        /// The text of a Yes should be the user's full name and mailbox.
+        answer: Pending<ask::Verify>,
+        /// What the client asks about.
+        what: Text,
+    },
+    /// The session is over. Always the last event.
+    Closed(Closed),
+}
+
+/// The questions of a server session.
+pub mod ask {
+    use super::{Accepted, Delivered, Identity, Question, Refusal, Verdict};
+
+    /// A question that [`Server::answer`](super::Server::answer) takes an answer to.
+    pub trait Ask: Question + sealed::Sealed {
+        #[doc(hidden)]
+        fn verdict(answer: Result<Self::Yes, Self::No>) -> Verdict;
+    }
+
+    mod sealed {
+        pub trait Sealed {}
+    }
+
+    macro_rules! questions {
+        ($($(#[$doc:meta])* $name:ident: $yes:ty => $verdict:ident;)*) => {$(
+            $(#[$doc])*
+            #[derive(Debug)]
+            pub enum $name {}
+            impl Question for $name {
+                type Yes = $yes;
+                type No = Refusal;
+            }
+            impl sealed::Sealed for $name {}
+            impl Ask for $name {
+                fn verdict(answer: Result<$yes, Refusal>) -> Verdict {
+                    Verdict::$verdict(answer)
+                }
+            }
+        )*};
+    }
+    questions! {
+        /// May the client go on under this name?
+        Hello: Accepted => Plain;
+        /// Who is it?
+        Auth: Identity => Auth;
+        /// May it send from here?
+        Mail: Accepted => Plain;
+        /// Is mail taken for this recipient?
+        Rcpt: Accepted => Plain;
+        /// May the message come?
+        Data: Accepted => Plain;
+        /// Is the message taken?
+        Message: Delivered => Message;
+        /// Is there such a user?
+        Verify: Accepted => Plain;
+    }
+}
+
+/// An answer as it waits for its turn.
+#[doc(hidden)]
+#[derive(Debug)]
+pub enum Verdict {
+    /// To most questions.
+    Plain(Result<Accepted, Refusal>),
+    /// To a login.
+    Auth(Result<Identity, Refusal>),
+    /// To a message.
+    Message(Result<Delivered, Refusal>),
+}

@@ -1,0 +1,96 @@
+//! AUTH and the exchange after it (RFC 4954).
+
+use super::answers::About;
+use super::{Event, Server, Stage, ask};
+use crate::outcome::no;
+use crate::wire::Reply;
+use postrider_core::{Closed, Framed, LineEnd, Pending};
+use postrider_sasl::{ExchangeError, MechanismName, ServerExchange, ServerStep, line as sasl_line};
+
+impl Server {
+    pub(super) fn auth(&mut self, mechanism: &MechanismName, initial: Option<&[u8]>) {
+        if self.config.auth.is_empty() {
+            return self.wrong(no(502, 5, 1, "AUTH is not offered"));
+        }
+        if let Some(reply) = self.barrier() {
+            return self.wrong(reply);
+        }
+        if !self.config.permits(mechanism, self.dialogue.is_tls()) {
+            // RFC 4954, 6.
+            return self.wrong(no(538, 7, 11, "Encryption is required for this mechanism"));
+        }
+        if !self.config.auth.contains(mechanism) {
+            return self.wrong(no(504, 5, 4, "The mechanism is not offered"));
+        }
+        let initial = match initial.map(|text| sasl_line::initial(text, self.config.limits.auth_line)).transpose() {
+            Ok(initial) => initial,
+            Err(sasl_line::LineError::TooLong { .. }) => return self.wrong(no(500, 5, 6, "The response is too long")),
+            Err(sasl_line::LineError::NotBase64) => return self.wrong(no(501, 5, 2, "The response is not base64")),
+        };
+        let step = ServerExchange::start(mechanism, initial.as_ref().map(|initial| &initial.reveal()[..]));
+        self.exchanged(step, 0);
+    }
+
+    pub(super) fn exchanged(&mut self, step: Result<ServerStep, ExchangeError>, rounds: u32) {
+        match step {
+            Ok(ServerStep::Challenge(..)) if rounds >= self.config.limits.auth_rounds => {
+                self.failed_auth(&no(500, 5, 6, "The login takes too many rounds"));
+            }
+            Ok(ServerStep::Challenge(challenge, exchange)) => {
+                self.link.put(b"334 ");
+                self.link.put(sasl_line::encode(&challenge).reveal().as_bytes());
+                self.link.end_line();
+                self.stage = Stage::Exchange { exchange, rounds: rounds + 1 };
+            }
+            Ok(ServerStep::Attempt(attempt)) => {
+                self.ask_about(About::Auth, |answer: Pending<ask::Auth>| Event::Auth { answer, attempt });
+            }
+            Err(ExchangeError::Unsupported) => self.wrong(no(504, 5, 4, "The mechanism is not offered")),
+            Err(_) => self.failed_auth(&no(501, 5, 2, "The response is malformed")),
+        }
+    }
+
+    /// Reads the response to a challenge.
+    pub(super) fn response(&mut self) -> bool {
+        let limit = self.config.limits.auth_line;
+        let line = match self.link.line(limit) {
+            Framed::Line(line) => Some(line),
+            Framed::TooLong => None,
+            Framed::More if self.link.is_eof() => {
+                self.end(Closed::Eof);
+                return true;
+            }
+            Framed::More => return false,
+        };
+        self.timers.command.disarm();
+        let Stage::Exchange { exchange, rounds } = core::mem::replace(&mut self.stage, Stage::Command) else {
+            unreachable!("a response is read only within an exchange");
+        };
+        let Some(line) = line else {
+            // RFC 4954, 4.
+            self.failed_auth(&no(500, 5, 6, "The response is too long"));
+            return true;
+        };
+        self.link.trace_in(&line.octets, Some(0));
+        if line.end == LineEnd::Lf {
+            self.failed_auth(&no(501, 5, 2, "A line ends with CRLF"));
+            return true;
+        }
+        match sasl_line::response(&line.octets, limit) {
+            Ok(sasl_line::Response::Data(data)) => self.exchanged(exchange.respond(data.reveal()), rounds),
+            Ok(sasl_line::Response::Cancel) => self.wrong(no(501, 7, 0, "Cancelled")),
+            Err(_) => self.failed_auth(&no(501, 5, 2, "The response is not base64")),
+        }
+        true
+    }
+
+    pub(super) fn failed_auth(&mut self, reply: &Reply) {
+        self.put(reply);
+        self.counts.auth_failures += 1;
+        if self.counts.auth_failures >= self.config.limits.auth_failures {
+            let limit = u64::from(self.config.limits.auth_failures);
+            return self.too_much("failed logins", limit);
+        }
+        self.pause();
+    }
+}

@@ -1,0 +1,107 @@
+//! The times that a session keeps, and what happens when they are over.
+
+use super::answers::About;
+use super::event::Verdict;
+use super::{Server, Stage};
+use crate::outcome::{Refusal, no};
+use postrider_core::{Closed, Instant, Text, Timer};
+
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    /// The client's time for a command.
+    pub(super) command: Timer,
+    /// The client's time for part of a message.
+    pub(super) block: Timer,
+    pub(super) rate: Timer,
+    /// The greeting's delay.
+    pub(super) greeting: Timer,
+    /// The delay after errors.
+    pub(super) pause: Timer,
+    pub(super) pausing: bool,
+    pub(super) session: Timer,
+}
+
+impl Server {
+    /// Looks at the time. True if something was due.
+    pub(super) fn tick(&mut self, now: Instant) -> bool {
+        let mut due = false;
+        for slot in self.slots.iter_mut().filter(|slot| slot.verdict.is_none()) {
+            if slot.timer.tick(now) {
+                let no = Refusal::undecided();
+                slot.verdict = Some(match slot.about {
+                    About::Auth => Verdict::Auth(Err(Refusal::transient(
+                        454,
+                        (7, 0),
+                        Text::literal("Temporary authentication failure"),
+                    ))),
+                    About::Message => Verdict::Message(Err(no)),
+                    About::Hello { .. } | About::Mail { .. } | About::Rcpt | About::Data => Verdict::Plain(Err(no)),
+                    About::Verify | About::Said { .. } => Verdict::Plain(Err(no)),
+                });
+                slot.timed_out = true;
+                due = true;
+            }
+        }
+        let timers = &mut self.timers;
+        if timers.session.tick(now) {
+            self.overdue = true;
+            due = true;
+        }
+        if timers.pause.tick(now) {
+            timers.pausing = false;
+            due = true;
+        }
+        if timers.greeting.tick(now) {
+            timers.pausing = false;
+            self.say_greeting();
+            return true;
+        }
+        let limits = &self.config.limits;
+        let timers = &mut self.timers;
+        match &mut self.stage {
+            // While the application thinks, the client has no duty.
+            _ if !self.slots.is_empty() => timers.command.disarm(),
+            Stage::Greeting => {}
+            Stage::Handshake { .. } | Stage::Command | Stage::Exchange { .. } => {
+                timers.command.arm_if_off(limits.command);
+                if timers.command.tick(now) {
+                    if !self.link.is_gated() {
+                        self.put(&no(421, 4, 2, "Timed out"));
+                    }
+                    self.end(Closed::TimedOut);
+                    return true;
+                }
+            }
+            Stage::Body(receiving) => {
+                timers.block.arm_if_off(limits.block);
+                timers.rate.arm_if_off(limits.rate_window);
+                let slow = timers.rate.tick(now) && core::mem::take(&mut receiving.recent) < limits.rate;
+                timers.rate.arm_if_off(limits.rate_window);
+                if timers.block.tick(now) || slow {
+                    self.put(&no(421, 4, 2, "Timed out"));
+                    self.end(Closed::TimedOut);
+                    return true;
+                }
+                let _ = timers.rate.tick(now);
+            }
+        }
+        due
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let t = &self.timers;
+        let mut timers = Timer::earliest([&t.command, &t.block, &t.rate, &t.greeting, &t.pause, &t.session]);
+        if self.overdue {
+            timers = Timer::earliest([&t.command, &t.block, &t.rate, &t.greeting, &t.pause]);
+        }
+        let slots = self.slots.iter().filter(|slot| slot.verdict.is_none()).filter_map(|slot| slot.timer.deadline());
+        timers.into_iter().chain(slots).min()
+    }
+
+    pub(super) fn pause(&mut self) {
+        if !self.config.limits.error_delay.is_zero() {
+            self.timers.pausing = true;
+            self.timers.pause.arm(self.config.limits.error_delay);
+        }
+    }
+}
