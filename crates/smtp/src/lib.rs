@@ -67,3 +67,8 @@ pub use envelope::{Envelope, Recipient};
 pub use outcome::{Accepted, Delivered, NotRefused, Refusal};
 pub use server::Server;
 pub use wire::{Capabilities, EnhancedCode, MailParams, RcptParams, Reply, ReplyClass, ReplyCode};
+
+/// So that the README's example is run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
