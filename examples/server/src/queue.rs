@@ -15,17 +15,18 @@ use postrider_mta::tokio::Dns;
 use postrider_mta::{Delivery, DeliveryConfig, Destination, Disposition, Name, Relay, Routing, TlsRequirement};
 use postrider_smtp::Recipient;
 use postrider_smtp::wire::EnhancedCode;
-use postrider_store::{Body, Engine, Error, LeaseOwner, NewQueueEntry, Op, QueueEntry, UnixMillis, Watch};
+use postrider_store::{Body, Engine, Error, LeaseOwner, NewQueueEntry, Op, QueueEntry, QueueId, UnixMillis, Watch};
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 /// Deliveries under way at the same time.
 const DELIVERIES: usize = 50;
-/// How long an entry is ours while we try it. Longer than any attempt may take, unless we die.
+/// How long an entry is ours while we try it. If the attempt takes longer, the lease is renewed.
 const LEASE: Duration = Duration::from_secs(30 * 60);
 /// How long to wait when the store cannot say what is due.
 const TROUBLE: Duration = Duration::from_secs(5);
@@ -84,6 +85,7 @@ pub struct Queue {
     dns: Dns,
     watch: Watch,
     outgoing: Arc<Outgoing>,
+    underway: Underway,
 }
 
 impl Queue {
@@ -124,7 +126,7 @@ impl Queue {
         let dns = Dns::start(resolvers(settings.dns), random());
         let outgoing = Arc::new(Outgoing::new(&settings.hostname));
         let owner = LeaseOwner(u64::from_le_bytes(random()));
-        Ok(Self { shared, owner, config: Arc::new(config), dns, watch, outgoing })
+        Ok(Self { shared, owner, config: Arc::new(config), dns, watch, outgoing, underway: Underway::default() })
     }
 
     /// Delivers until the server stops; then lets the attempts under way end.
@@ -174,6 +176,8 @@ impl Queue {
                 return Ok(Some(TROUBLE));
             }
             for entry in entries {
+                // Its lease ran out while the attempt goes on, and is renewed now: a second attempt would send it twice.
+                let Some(turn) = self.underway.begin(entry.id) else { continue };
                 let permit = permits.clone().try_acquire_owned().expect("no more were leased than are free");
                 let attempt = Attempt {
                     shared: self.shared.clone(),
@@ -188,10 +192,35 @@ impl Queue {
                         // The lease ends by itself, and the entry is tried again.
                         tracing::error!(%error, ?id, "a queue entry could not be brought forward");
                     }
+                    drop(turn);
                     drop(permit);
                 });
             }
         }
+    }
+}
+
+/// The entries that are being tried now.
+#[derive(Clone, Default)]
+struct Underway(Arc<Mutex<HashSet<QueueId>>>);
+
+impl Underway {
+    /// Begins an entry's turn, unless it has one already. The turn ends when it is dropped.
+    fn begin(&self, id: QueueId) -> Option<Turn> {
+        let new = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        new.then(|| Turn { underway: self.clone(), id })
+    }
+}
+
+/// See [`Underway::begin`].
+struct Turn {
+    underway: Underway,
+    id: QueueId,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.underway.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
     }
 }
 
@@ -444,4 +473,19 @@ fn routing(settings: &Settings) -> Routing {
         Some(_) | None => {}
     }
     routing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_has_one_turn_at_a_time() {
+        let underway = Underway::default();
+        let turn = underway.begin(QueueId(7));
+        assert!(turn.is_some() && underway.begin(QueueId(8)).is_some());
+        assert!(underway.begin(QueueId(7)).is_none());
+        drop(turn);
+        assert!(underway.begin(QueueId(7)).is_some());
+    }
 }
