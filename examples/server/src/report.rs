@@ -23,6 +23,10 @@ pub async fn ops(
     envelope: &Envelope,
     recipients: Vec<RecipientReport>,
 ) -> Result<Vec<Op>, Error> {
+    // Nothing that could fail may stand between a delivery and its being written down.
+    if recipients.is_empty() {
+        return Ok(Vec::new());
+    }
     let reporting = Name::new(&shared.settings.hostname).unwrap_or_else(|_| Name::root());
     let id = format!("{}-{}-{}", stored.id, entry.id.0, entry.attempts);
     let Some(mut report) = Report::new(&envelope.from, reporting, &id, unix_time()) else { return Ok(Vec::new()) };
