@@ -132,6 +132,11 @@ fn parse(text: &str) -> Result<Settings, Failure> {
         .iter()
         .map(|(from, to)| Ok((settings::address(from)?, settings::address(to)?)))
         .collect::<Result<Vec<_>, Failure>>()?;
+    // A message for an alias that leads nowhere would be filed where nobody can read it.
+    if let Some((from, to)) = aliases.iter().find(|(_, to)| !users.iter().any(|(address, _)| address == to)) {
+        let sentence = format!("the alias {from} leads to {to}, which is no user: add a [[user]] with that address");
+        return Err(Failure::new(exit::CONFIG, sentence));
+    }
     let default = Settings::default();
     Ok(Settings {
         hostname: file.hostname.as_deref().map(settings::domain).transpose()?.unwrap_or_else(|| domains[0].clone()),
@@ -215,6 +220,12 @@ mod tests {
         assert!(failure.sentence.contains("line 4"), "{failure}");
         assert!(failure.sentence.contains("did you mean `smarthost`?"), "{failure}");
         assert_eq!(failure.code, exit::CONFIG);
+    }
+
+    #[test]
+    fn an_alias_of_nobody_is_refused() {
+        let failure = parse(&format!("{SMALL}[aliases]\n\"info@example.org\" = \"ada@example.com\"\n")).unwrap_err();
+        assert!(failure.sentence.contains("ada@example.com, which is no user"), "{failure}");
     }
 
     #[test]
