@@ -129,7 +129,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
                 true => self.shared.directory.mailbox(&local, &host).await.map_err(|error| trouble(&error))?,
                 false => None,
             };
-            if owner.map(|owner| owner.address) != user {
+            if user.is_none() || owner.map(|owner| owner.address) != user {
                 return Err(Refusal::permanent(553, (7, 1), Text::literal("You may not send from this address")));
             }
         }
