@@ -80,7 +80,7 @@ pub enum Event {
 pub mod ask {
     use super::{Accepted, Delivered, Identity, Question, Refusal, Verdict};
 
-    /// A question that [`Server::answer`](super::Server::answer) takes an answer to.
+    /// A question that [`Server::answer`](crate::Server::answer) takes an answer to.
     pub trait Ask: Question + sealed::Sealed {
         #[doc(hidden)]
         fn verdict(answer: Result<Self::Yes, Self::No>) -> Verdict;
