@@ -213,7 +213,7 @@ impl Incoming {
             Some(relayed) => Some(relayed.finish().await?),
             None => None,
         };
-        file(shared, transaction, local, relayed).await
+        file(shared, transaction, local.as_ref(), relayed).await
     }
 }
 
@@ -231,12 +231,12 @@ pub struct Filed {
 pub async fn file(
     shared: &Shared,
     transaction: &Transaction,
-    local: Option<Filed>,
+    local: Option<&Filed>,
     relayed: Option<Body>,
 ) -> Result<(), Error> {
     let mut batches = Vec::new();
     let mut owners: Vec<Option<AccountId>> = Vec::new();
-    if let Some(filed) = &local {
+    if let Some(filed) = local {
         let mut accounts: BTreeMap<AccountId, Vec<Op>> = BTreeMap::new();
         let mut places = Vec::new();
         for mailbox in transaction.recipients.iter().filter_map(|accepted| accepted.mailbox.as_ref()) {
@@ -275,7 +275,7 @@ pub async fn file(
         return Ok(());
     }
     let error = results.iter().find_map(|result| result.as_ref().err()).expect("something failed").clone();
-    let (Some(filed), true, false) = (&local, failed.len() < owners.len(), failed.contains(&&None)) else {
+    let (Some(filed), true, false) = (local, failed.len() < owners.len(), failed.contains(&&None)) else {
         return Err(error);
     };
     tracing::warn!(id = transaction.id, %error, "some recipients are served later, from the queue");

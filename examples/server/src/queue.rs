@@ -34,7 +34,7 @@ const TROUBLE: Duration = Duration::from_secs(5);
 const PAGE: usize = 1000;
 
 /// What of a queue entry never changes.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Envelope {
     /// The transaction that brought it.
     pub id: String,
@@ -60,11 +60,15 @@ pub fn entry(transaction: &Transaction, host: &str, recipients: &[Recipient], bo
         host: host.to_owned(),
         arrived: now().0,
     };
-    let envelope = serde_json::to_vec(&envelope).expect("an envelope is strings and a number");
-    NewQueueEntry { due: now(), body, envelope: envelope.into(), state: Bytes::new(), lease: None }
+    envelope.entry(now(), body)
 }
 
 impl Envelope {
+    fn entry(&self, due: UnixMillis, body: Body) -> NewQueueEntry {
+        let envelope = serde_json::to_vec(self).expect("an envelope is strings and a number");
+        NewQueueEntry { due, body, envelope: envelope.into(), state: Bytes::new(), lease: None }
+    }
+
     /// Reads what [`entry`] wrote.
     fn read(octets: &[u8]) -> Option<(Self, postrider_smtp::Envelope)> {
         let stored: Self = serde_json::from_slice(octets).ok()?;
@@ -236,20 +240,21 @@ struct Attempt {
 impl Attempt {
     async fn run(&self, entry: QueueEntry) -> Result<(), Error> {
         let Some((stored, envelope)) = Envelope::read(&entry.envelope) else {
-            self.shared.store.one(Op::Hold { id: entry.id, held: true }).await?;
-            return Err(Error::Damaged(format!(
-                "the envelope of queue entry {} cannot be read; it is held",
-                entry.id.0
-            )));
+            return self.hold(&entry, "envelope").await;
         };
-        if self.shared.directory.is_ours(&stored.host) {
+        // A postmaster without a domain is ours, too.
+        if stored.host.is_empty() || self.shared.directory.is_ours(&stored.host) {
             return self.deliver_here(&entry, &stored, &envelope).await;
         }
         let mut delivery = match self.delivery(&entry, &stored, &envelope) {
-            Some(delivery) => delivery,
-            None => {
+            Ok(Some(delivery)) => delivery,
+            Ok(None) => {
                 let why = format!("{:?} is no destination that mail can be sent to", stored.host);
                 return self.give_up(&entry, &stored, &envelope, &why).await;
+            }
+            Err(error) => {
+                tracing::error!(%error, id = stored.id, "the state of a delivery");
+                return self.hold(&entry, "state").await;
             }
         };
         let mut settled: Vec<(usize, Disposition)> = Vec::new();
@@ -341,17 +346,32 @@ impl Attempt {
         }
     }
 
-    /// The delivery as it was left, or a new one.
-    fn delivery(&self, entry: &QueueEntry, stored: &Envelope, envelope: &postrider_smtp::Envelope) -> Option<Delivery> {
-        if let Ok(snapshot) = serde_json::from_slice::<Snapshot>(&entry.state) {
-            match Delivery::restore(self.config.clone(), entry.id.0, &snapshot) {
-                Ok(delivery) => return Some(delivery),
-                Err(error) => tracing::warn!(%error, id = stored.id, "the delivery begins again"),
-            }
+    /// The delivery as it was left, or a new one; `None` if nothing can be sent to that destination.
+    ///
+    /// A state that cannot be read is not thrown away: it knows who has the message already.
+    fn delivery(
+        &self,
+        entry: &QueueEntry,
+        stored: &Envelope,
+        envelope: &postrider_smtp::Envelope,
+    ) -> Result<Option<Delivery>, BadState> {
+        if !entry.state.is_empty() {
+            let snapshot: Snapshot =
+                serde_json::from_slice(&entry.state).map_err(|error| BadState(error.to_string()))?;
+            let delivery = Delivery::restore(self.config.clone(), entry.id.0, &snapshot);
+            return delivery.map(Some).map_err(|error| BadState(error.to_string()));
         }
-        let destination = Destination::of(&envelope.recipients.first()?.to).ok()?;
+        let destination = envelope.recipients.first().map(|first| Destination::of(&first.to));
+        let Some(Ok(destination)) = destination else { return Ok(None) };
         let arrived = Instant::after_origin(Duration::from_millis(stored.arrived.unsigned_abs()));
-        Some(Delivery::new(self.config.clone(), entry.id.0, destination, envelope.recipients.len(), arrived, random()))
+        let recipients = envelope.recipients.len();
+        Ok(Some(Delivery::new(self.config.clone(), entry.id.0, destination, recipients, arrived, random())))
+    }
+
+    /// An entry that cannot be read waits for a person.
+    async fn hold(&self, entry: &QueueEntry, what: &str) -> Result<(), Error> {
+        self.shared.store.one(Op::Hold { id: entry.id, held: true }).await?;
+        Err(Error::Damaged(format!("the {what} of queue entry {} cannot be read; it is held", entry.id.0)))
     }
 
     /// The report about those who were settled, if it is wanted.
@@ -381,65 +401,100 @@ impl Attempt {
         envelope: &postrider_smtp::Envelope,
         why: &str,
     ) -> Result<(), Error> {
-        let mut reports = Vec::new();
-        for recipient in &envelope.recipients {
-            let address = recipient.to.as_str().to_owned();
-            self.shared.journal.note(Note::Bounced { id: stored.id.clone(), recipient: address, why: why.to_owned() });
-            if is_wanted(Action::Failed, &envelope.from, &recipient.params) {
-                let status = EnhancedCode::literal(5, 1, 2);
-                let mut report = RecipientReport::new(recipient.to.clone(), &recipient.params, Action::Failed, status);
-                report.detail = Some(Text::lossy(why, 200));
-                reports.push(report);
-            }
-        }
+        let bounced = |recipient| self.bounced(stored, envelope, recipient, why);
+        let reports = envelope.recipients.iter().filter_map(bounced).collect();
         let mut batch = report::ops(&self.shared, entry, stored, envelope, reports).await?;
         batch.push(Op::Dequeue { id: entry.id, owner: Some(self.owner) });
         self.shared.store.commit(batch).await.map(drop)
     }
 
-    /// The destination is ourselves: a mailbox that could not take the message when it came.
+    /// A recipient that cannot be served; the report about it, if it is wanted.
+    fn bounced(
+        &self,
+        stored: &Envelope,
+        envelope: &postrider_smtp::Envelope,
+        recipient: &Recipient,
+        why: &str,
+    ) -> Option<RecipientReport> {
+        let address = recipient.to.as_str().to_owned();
+        self.shared.journal.note(Note::Bounced { id: stored.id.clone(), recipient: address, why: why.to_owned() });
+        let status = EnhancedCode::literal(5, 1, 2);
+        let mut report = RecipientReport::new(recipient.to.clone(), &recipient.params, Action::Failed, status);
+        report.detail = Some(Text::lossy(why, 200));
+        is_wanted(Action::Failed, &envelope.from, &recipient.params).then_some(report)
+    }
+
+    /// The destination is ourselves: mailboxes that could not take the message when it came. Each recipient is served on
+    /// its own; those who cannot be served yet get an entry of their own.
     async fn deliver_here(
         &self,
         entry: &QueueEntry,
         stored: &Envelope,
         envelope: &postrider_smtp::Envelope,
     ) -> Result<(), Error> {
-        let mut recipients = Vec::new();
-        for recipient in &envelope.recipients {
-            let mailbox = match recipient.to.mailbox() {
-                Some(to) => {
-                    let (local, host) = (to.unquoted_local_part(), to.host_str().to_ascii_lowercase());
-                    self.shared.directory.mailbox(&local, &host).await?
-                }
-                None => None,
-            };
-            if mailbox.is_none() {
-                return self.give_up(entry, stored, envelope, "there is no such mailbox here any more").await;
-            }
-            recipients.push(delivery::Accepted { recipient: recipient.clone(), mailbox });
-        }
         let body = Body::from(entry.body);
+        let filed = Filed { cache: relay::scan(&self.shared.store, &body).await?, body: body.clone() };
+        let expired = now().0 - stored.arrived > self.shared.settings.queue_lifetime.as_millis() as i64;
+        let (mut later, mut reports) = (Vec::new(), Vec::new());
+        for (recipient, written) in envelope.recipients.iter().zip(&stored.recipients) {
+            match self.file(stored, envelope, recipient, &filed).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    reports.extend(self.bounced(stored, envelope, recipient, "there is no such mailbox any more"));
+                }
+                Err(error) if expired => {
+                    reports.extend(self.bounced(stored, envelope, recipient, &error.to_string()));
+                }
+                Err(error) => {
+                    tracing::warn!(id = stored.id, %error, "a mailbox still cannot take its message");
+                    later.push(written.clone());
+                }
+            }
+        }
+        let due = UnixMillis(now().0 + self.shared.settings.retry.as_millis() as i64);
+        let mut batch = report::ops(&self.shared, entry, stored, envelope, reports).await?;
+        if later.len() == stored.recipients.len() {
+            batch.push(Op::Defer { id: entry.id, owner: Some(self.owner), due, state: None });
+        } else {
+            batch.push(Op::Dequeue { id: entry.id, owner: Some(self.owner) });
+            if !later.is_empty() {
+                let rest = Envelope { recipients: later, ..stored.clone() };
+                batch.push(Op::Enqueue(rest.entry(due, body)));
+            }
+        }
+        self.shared.store.commit(batch).await.map(drop)
+    }
+
+    /// Puts the message into one recipient's mailbox; false if there is none.
+    async fn file(
+        &self,
+        stored: &Envelope,
+        envelope: &postrider_smtp::Envelope,
+        recipient: &Recipient,
+        filed: &Filed,
+    ) -> Result<bool, Error> {
+        let directory = &self.shared.directory;
+        let mailbox = match recipient.to.mailbox() {
+            Some(to) => directory.mailbox(&to.unquoted_local_part(), &to.host_str().to_ascii_lowercase()).await?,
+            None => directory.mailbox("postmaster", &self.shared.settings.domains[0]).await?,
+        };
+        if mailbox.is_none() {
+            return Ok(false);
+        }
         let transaction = Transaction {
             id: stored.id.clone(),
             from: envelope.from.clone(),
             params: envelope.params.clone(),
-            recipients,
+            recipients: vec![delivery::Accepted { recipient: recipient.clone(), mailbox }],
         };
-        let cache = relay::scan(&self.shared.store, &body).await?;
-        match delivery::file(&self.shared, &transaction, Some(Filed { body, cache }), None).await {
-            Ok(()) => self.shared.store.one(Op::Dequeue { id: entry.id, owner: Some(self.owner) }).await.map(drop),
-            Err(error) => {
-                let age = now().0 - stored.arrived;
-                if age > self.shared.settings.queue_lifetime.as_millis() as i64 {
-                    return self.give_up(entry, stored, envelope, &error.to_string()).await;
-                }
-                let due = UnixMillis(now().0 + self.shared.settings.retry.as_millis() as i64);
-                let defer = Op::Defer { id: entry.id, owner: Some(self.owner), due, state: None };
-                self.shared.store.one(defer).await.map(drop)
-            }
-        }
+        delivery::file(&self.shared, &transaction, Some(filed), None).await.map(|()| true)
     }
 }
+
+/// The state of a queue entry is not what was written.
+#[derive(Debug, thiserror::Error)]
+#[error("it cannot be read: {0}")]
+struct BadState(String);
 
 /// Time since 1970: the origin whose deadlines survive a restart.
 pub fn unix_time() -> Instant {

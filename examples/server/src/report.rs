@@ -28,12 +28,14 @@ pub async fn ops(
         return Ok(Vec::new());
     }
     let reporting = Name::new(&shared.settings.hostname).unwrap_or_else(|_| Name::root());
-    let id = format!("{}-{}-{}", stored.id, entry.id.0, entry.attempts);
+    let about = format!("{:?}", recipients[0].action).to_ascii_lowercase();
+    let id = format!("{}-{}-{}-{about}", stored.id, entry.id.0, entry.attempts);
     let Some(mut report) = Report::new(&envelope.from, reporting, &id, unix_time()) else { return Ok(Vec::new()) };
     report.arrived = Some(Instant::after_origin(Duration::from_millis(stored.arrived.unsigned_abs())));
     report.envelope_id = envelope.params.envelope_id.clone();
     report.recipients = recipients;
-    let header = shared.store.read(&Body::from(entry.body), 0, HEADER).await?;
+    // A report without the header is better than none.
+    let header = shared.store.read(&Body::from(entry.body), 0, HEADER).await.unwrap_or_default();
     let Some(written) = report.write(Original::Header(&header)) else { return Ok(Vec::new()) };
 
     let sender = &report.to;

@@ -75,7 +75,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
     ) -> Result<(), Stop> {
         let store = self.shared.store.clone();
         let account = self.account();
-        let Some(selected) = &self.selected else { return Err(Stop::Gone) };
+        let Some(selected) = &self.selected else { return Err(Stop::Store(Error::Closed)) };
         let (mailbox, mark_seen) = (selected.mailbox, mark_seen && !selected.read_only);
         let needs_structure = items.iter().any(needs_structure);
         let mut rest = uids.clone();

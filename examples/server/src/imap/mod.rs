@@ -378,7 +378,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
         change: wire::FlagChange,
         unchanged_since: Option<u64>,
     ) {
-        let Some(mailbox) = self.selected.as_ref().map(|selected| selected.mailbox) else { return };
+        let Some(mailbox) = self.selected.as_ref().map(|selected| selected.mailbox) else {
+            return self.answer(answer, Err(Refusal::unavailable()));
+        };
         let flags = match flags_to_store(&change.flags) {
             Ok(flags) => flags,
             Err(refusal) => return self.answer(answer, Err(refusal)),
