@@ -42,7 +42,7 @@
 //! assert!(server.output().ends_with(b"Subject: tea\r\n\r\n..\r\n.\r\n+OK goodbye\r\n"));
 //! ```
 //!
-//! Not yet: a friendly face for tokio (`postrider-io` runs both sessions there).
+//! With the feature `tokio`, the module `tokio` runs both over a socket.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;
@@ -50,6 +50,8 @@ extern crate alloc;
 pub mod client;
 pub mod dialogue;
 pub mod server;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 pub mod wire;
 
 pub use wire::{

@@ -4,4 +4,5 @@ mod client;
 mod dialogue;
 mod pair;
 mod server;
+mod tokio;
 mod wire;
