@@ -2,7 +2,7 @@
 
 #[cfg(feature = "rustls")]
 use crate::tls::{self, Tls};
-use crate::{LINGER, READ};
+use crate::{LINGER, READ, STALL};
 #[cfg(feature = "rustls")]
 use postrider_core::{Handshake, Pending, TlsFailed};
 use postrider_core::{Instant, Session, Step};
@@ -62,6 +62,9 @@ pub struct Driver<S, T> {
     tls: Tls,
     #[cfg(feature = "rustls")]
     connection: Option<Box<rustls::Connection>>,
+    /// What the session waits for while `connection` shakes hands.
+    #[cfg(feature = "rustls")]
+    handshake: Option<Pending<Handshake>>,
     origin: std::time::Instant,
     ended: bool,
     error: Option<io::Error>,
@@ -72,7 +75,8 @@ impl<S: Session, T: Stream> Driver<S, T> {
     #[cfg(feature = "rustls")]
     pub fn new(session: S, stream: T, tls: Tls) -> Self {
         let origin = std::time::Instant::now();
-        Self { session, stream: Some(stream), tls, connection: None, origin, ended: false, error: None }
+        let stream = Some(stream);
+        Self { session, stream, tls, connection: None, handshake: None, origin, ended: false, error: None }
     }
 
     /// A driver for `session` over `stream`, which stays plaintext. The session's time begins now.
@@ -110,7 +114,7 @@ impl<S: Session, T: Stream> Driver<S, T> {
             }
             #[cfg(feature = "rustls")]
             if let Some(pending) = self.session.upgrade() {
-                self.handshake(pending);
+                self.start_handshake(pending);
                 continue;
             }
             #[cfg(not(feature = "rustls"))]
@@ -119,6 +123,11 @@ impl<S: Session, T: Stream> Driver<S, T> {
                 continue;
             }
             let wait = deadline.map(|at| now.until(at).max(Duration::from_millis(1)));
+            #[cfg(feature = "rustls")]
+            if self.handshake.is_some() {
+                self.shake_hands(wait);
+                continue;
+            }
             if self.session.window() == 0 || self.ended {
                 // Only time can move it: an unanswered question, or the end of a linger.
                 let wait = wait.expect("a question was left unanswered, and the session waits for nothing else");
@@ -132,10 +141,16 @@ impl<S: Session, T: Stream> Driver<S, T> {
     /// Writes until the session has no output left: what to call when a session's `write` took less than it was given.
     ///
     /// # Errors
-    /// The transport's error. [`Driver::next`] then leads to the session's `Closed`.
+    /// The transport's error, also when it took nothing for five minutes. [`Driver::next`] then leads to the
+    /// session's `Closed`.
     pub fn drain(&mut self) -> io::Result<()> {
+        let mut moved = std::time::Instant::now();
         while !self.session.output().is_empty() {
-            self.write();
+            if self.write() {
+                moved = std::time::Instant::now();
+            } else if moved.elapsed() >= STALL {
+                self.lose(io::Error::new(io::ErrorKind::TimedOut, "the peer takes nothing"));
+            }
         }
         match &self.error {
             Some(error) => Err(error.kind().into()),
@@ -144,12 +159,12 @@ impl<S: Session, T: Stream> Driver<S, T> {
     }
 
     /// Writes once. If the peer does not take it, it may be waiting for us to read: so we do, as far as the window
-    /// allows, instead of waiting for each other.
-    fn write(&mut self) {
+    /// allows, instead of waiting for each other. True if output went.
+    fn write(&mut self) -> bool {
         let Some(stream) = &mut self.stream else {
             let dropped = self.session.output().len();
             self.session.sent(dropped);
-            return;
+            return true;
         };
         let _ = stream.set_write_timeout(Some(TURN));
         let output = self.session.output();
@@ -162,7 +177,10 @@ impl<S: Session, T: Stream> Driver<S, T> {
         let written = stream.write(output);
         match written {
             Ok(0) if !output.is_empty() => self.lose(io::ErrorKind::WriteZero.into()),
-            Ok(n) => self.session.sent(n),
+            Ok(n) => {
+                self.session.sent(n);
+                return true;
+            }
             Err(error) if is_wait(&error) => {
                 if self.session.window() > 0 && !self.ended {
                     self.read(Some(Duration::from_millis(1)));
@@ -170,6 +188,7 @@ impl<S: Session, T: Stream> Driver<S, T> {
             }
             Err(error) => self.lose(error),
         }
+        false
     }
 
     fn read(&mut self, wait: Option<Duration>) {
@@ -199,43 +218,58 @@ impl<S: Session, T: Stream> Driver<S, T> {
     }
 
     #[cfg(feature = "rustls")]
-    fn handshake(&mut self, pending: Pending<Handshake>) {
+    fn start_handshake(&mut self, pending: Pending<Handshake>) {
+        if self.stream.is_none() {
+            let _ = self.session.tls(pending, Err("the connection is lost".into()));
+            return;
+        }
         let connection = match &self.tls {
             Tls::None => Err(rustls::Error::General("this end has no TLS configuration".into())),
             Tls::Server(config) => rustls::ServerConnection::new(config.clone()).map(rustls::Connection::from),
             Tls::Client { config, name, .. } => {
                 rustls::ClientConnection::new(config.clone(), name.clone()).map(rustls::Connection::from)
             }
-        }
-        .map_err(|error: rustls::Error| TlsFailed(error.to_string().into()));
-        let (mut connection, stream) = match (connection, &mut self.stream) {
-            (Ok(connection), Some(stream)) => (connection, stream),
-            (Err(failed), _) => {
-                let _ = self.session.tls(pending, Err(failed));
-                return;
-            }
-            (Ok(_), None) => {
-                let _ = self.session.tls(pending, Err("the connection is lost".into()));
-                return;
-            }
         };
-        let _ = stream.set_write_timeout(None);
-        let _ = stream.set_read_timeout(Some(HANDSHAKE));
-        while connection.is_handshaking() {
-            if let Err(error) = connection.complete_io(stream) {
+        match connection {
+            Ok(connection) => {
+                self.connection = Some(Box::new(connection));
+                self.handshake = Some(pending);
+            }
+            Err(error) => {
                 let _ = self.session.tls(pending, Err(TlsFailed(error.to_string().into())));
+            }
+        }
+    }
+
+    /// Takes one step of the handshake, which may wait for the peer as long as `wait`. The session keeps the time of
+    /// the whole: a peer that sends an octet now and then does not get more.
+    #[cfg(feature = "rustls")]
+    fn shake_hands(&mut self, wait: Option<Duration>) {
+        let connection = self.connection.as_mut().expect("a handshake has a connection until it ends");
+        let step = match &mut self.stream {
+            Some(stream) => handshake_step(connection, stream, wait),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        };
+        let result = match step {
+            Err(error) if is_wait(&error) => return,
+            Ok(()) if connection.is_handshaking() || connection.wants_write() => return,
+            Ok(()) => {
+                let verified = matches!(self.tls, Tls::Client { verified: true, .. });
+                Ok(match connection.as_ref() {
+                    rustls::Connection::Client(client) => tls::info(client, None, verified),
+                    rustls::Connection::Server(server) => tls::info(server, server.server_name(), false),
+                })
+            }
+            Err(error) => {
+                let failed = TlsFailed(error.to_string().into());
                 self.error.get_or_insert(error);
                 self.stream = None;
-                return;
+                Err(failed)
             }
-        }
-        let verified = matches!(self.tls, Tls::Client { verified: true, .. });
-        let info = match &connection {
-            rustls::Connection::Client(client) => tls::info(client, None, verified),
-            rustls::Connection::Server(server) => tls::info(server, server.server_name(), false),
         };
-        self.connection = Some(Box::new(connection));
-        let _ = self.session.tls(pending, Ok(info));
+        let pending = self.handshake.take().expect("a handshake ends once");
+        // Stale means that the session ended while the handshake went on: nothing to tell it.
+        let _ = self.session.tls(pending, result);
     }
 
     fn lose(&mut self, error: io::Error) {
@@ -268,12 +302,30 @@ impl<S: Session, T: Stream> Driver<S, T> {
     }
 }
 
-/// The longest wait for one flight of a handshake.
-#[cfg(feature = "rustls")]
-const HANDSHAKE: Duration = Duration::from_secs(30);
-
 fn is_wait(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
+}
+
+/// Writes what the handshake has to say, else reads what the peer says to it.
+#[cfg(feature = "rustls")]
+fn handshake_step(
+    connection: &mut rustls::Connection,
+    stream: &mut impl Stream,
+    wait: Option<Duration>,
+) -> io::Result<()> {
+    if connection.wants_write() {
+        stream.set_write_timeout(Some(wait.map_or(TURN, |wait| wait.min(TURN))))?;
+        return connection.write_tls(stream).map(drop);
+    }
+    stream.set_read_timeout(wait)?;
+    if connection.read_tls(stream)? == 0 {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the peer left during the TLS handshake"));
+    }
+    connection.process_new_packets().map(drop).map_err(|error| {
+        // The alert says why.
+        let _ = connection.write_tls(stream);
+        io::Error::new(io::ErrorKind::InvalidData, error)
+    })
 }
 
 #[cfg(feature = "rustls")]

@@ -246,6 +246,31 @@ fn the_blocking_driver_does_the_same() {
     assert_eq!(served.join().unwrap(), Some(Closed::ByPeer));
 }
 
+#[test]
+fn a_handshake_that_never_ends_is_bounded_by_the_session() {
+    use std::io::{Read, Write};
+    let (server, _) = configs();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let served = std::thread::spawn(move || {
+        let mut echo = Echo::new(1);
+        echo.idle.arm(Duration::from_millis(300));
+        let mut driver = blocking::Driver::new(echo, listener.accept().unwrap().0, server);
+        let mut last = None;
+        while let Some(event) = driver.next() {
+            let Event::Closed(why) = event else { panic!("nobody asked") };
+            last = Some(why);
+        }
+        last
+    });
+    peer.write_all(b"TLS\r\n").unwrap();
+    let mut go = [0; 4];
+    peer.read_exact(&mut go).unwrap();
+    // The beginning of a TLS record that announces 200 octets, of which one comes.
+    peer.write_all(&[0x16, 3, 1, 0, 200, 1]).unwrap();
+    assert_eq!(served.join().unwrap(), Some(Closed::TimedOut));
+}
+
 #[tokio::test]
 async fn a_peer_that_pipelines_and_reads_late_loses_nothing() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
