@@ -90,6 +90,20 @@ enum Mark {
     Flaw(Flaw, usize),
 }
 
+/// Equal if whatever comes next will be treated alike.
+impl PartialEq for Lines {
+    fn eq(&self, other: &Self) -> bool {
+        // `dotted` is always the same, and `clean` is about what was given last.
+        let Self { rule, at, dotted: _, clean: _, on_flaw, mended, flaw, line, line_limit } = self;
+        // Once there is a flaw, no line is measured any more.
+        let measured = flaw.is_some() || *line == other.line;
+        let state = (rule, at, on_flaw, mended, flaw, line_limit);
+        measured && state == (&other.rule, &other.at, &other.on_flaw, &other.mended, &other.flaw, &other.line_limit)
+    }
+}
+
+impl Eq for Lines {}
+
 impl Lines {
     fn new(rule: LineRule) -> Self {
         Self {
@@ -270,7 +284,9 @@ impl Lines {
 /// wire.extend_from_slice(stuffer.end().unwrap());
 /// assert_eq!(wire, b"one\r\n..two\r\n.\r\n");
 /// ```
-#[derive(Clone, Debug)]
+///
+/// Two are equal if they will treat whatever comes next alike.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Stuffer(Lines);
 
 impl Stuffer {
@@ -375,7 +391,9 @@ pub struct Taken {
 /// assert!(found.ended);
 /// assert_eq!(&wire[found.read..], b"QUIT\r\n");
 /// ```
-#[derive(Clone, Debug)]
+///
+/// Two are equal if they will treat whatever comes next alike.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Unstuffer {
     lines: Lines,
     /// How many octets of dot CR LF were read last without giving them out. Only by [`Unstuffer::parts`].

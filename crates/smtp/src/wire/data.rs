@@ -53,8 +53,9 @@ impl BadBody {
     }
 }
 
-/// Finds the end of a message and removes the dots that were added to its lines. Feed it in any pieces.
-#[derive(Clone, Debug)]
+/// Finds the end of a message and removes the dots that were added to its lines. Feed it in any pieces. Two are equal if
+/// they will treat whatever comes next alike.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DataReader {
     unstuffer: Unstuffer,
     line_limit: usize,
@@ -126,8 +127,9 @@ impl Body {
     }
 }
 
-/// Adds dots to lines, and the end of the message. Feed it in any pieces.
-#[derive(Clone, Debug)]
+/// Adds dots to lines, and the end of the message. Feed it in any pieces. Two are equal if they will treat whatever comes
+/// next alike.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DataWriter(Stuffer);
 
 /// Where [`DataWriter`] puts its octets.

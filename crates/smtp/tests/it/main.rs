@@ -7,5 +7,6 @@ mod dialogue;
 mod pair;
 mod server_cases;
 mod server_talks;
+mod smuggling;
 mod tokio;
 mod wire;
