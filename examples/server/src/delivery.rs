@@ -3,12 +3,14 @@
 
 use crate::directory::Mailbox;
 use crate::queue;
+use crate::report::{self, About};
 use crate::server::{Shared, Store, now};
 use bytes::Bytes;
 use postrider_message::{Limits, Scanner};
-use postrider_smtp::wire::MailParams;
+use postrider_mta::dsn::{Action, RecipientReport, is_wanted};
+use postrider_smtp::wire::{EnhancedCode, MailParams};
 use postrider_smtp::{Recipient, ReversePath};
-use postrider_store::{AccountId, Append, Body, BodyWrite, Engine, Error, Flags, MailboxId, Op};
+use postrider_store::{AccountId, Append, Body, BodyWrite, Engine, Error, Flags, MailboxId, Op, UnixMillis};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -28,6 +30,8 @@ pub struct Transaction {
     pub params: MailParams,
     /// Whom it is for, in the order they were accepted.
     pub recipients: Vec<Accepted>,
+    /// When it came.
+    pub arrived: UnixMillis,
 }
 
 /// A recipient we said yes to.
@@ -238,8 +242,15 @@ pub async fn file(
     let mut owners: Vec<Option<AccountId>> = Vec::new();
     if let Some(filed) = local {
         let mut accounts: BTreeMap<AccountId, Vec<Op>> = BTreeMap::new();
+        let mut delivered: BTreeMap<AccountId, Vec<RecipientReport>> = BTreeMap::new();
         let mut places = Vec::new();
-        for mailbox in transaction.recipients.iter().filter_map(|accepted| accepted.mailbox.as_ref()) {
+        for Accepted { recipient, mailbox } in &transaction.recipients {
+            let Some(mailbox) = mailbox else { continue };
+            if is_wanted(Action::Delivered, &transaction.from, &recipient.params) {
+                let (to, status) = (recipient.to.clone(), EnhancedCode::literal(2, 0, 0));
+                let report = RecipientReport::new(to, &recipient.params, Action::Delivered, status);
+                delivered.entry(mailbox.account).or_default().push(report);
+            }
             let place = match &mailbox.folder {
                 Some(name) => shared.store.mailbox(mailbox.account, name).await.map_or(MailboxId::INBOX, |it| it.id),
                 None => MailboxId::INBOX,
@@ -259,7 +270,18 @@ pub async fn file(
                 cache: filed.cache.clone(),
             }));
         }
-        for (account, batch) in accounts {
+        for (account, mut batch) in accounts {
+            if let Some(recipients) = delivered.remove(&account) {
+                let about = About {
+                    id: format!("{}-{}", transaction.id, account.0),
+                    from: &transaction.from,
+                    params: &transaction.params,
+                    arrived: transaction.arrived,
+                    body: &filed.body,
+                };
+                // In the same batch: who is told so finds it there, and nobody is told twice.
+                batch.extend(report::ops(shared, &about, recipients).await?);
+            }
             owners.push(Some(account));
             batches.push(batch);
         }

@@ -2,8 +2,8 @@
 
 use crate::delivery::{self, Filed, Transaction};
 use crate::journal::Note;
-use crate::relay::{self, Outgoing};
-use crate::report;
+use crate::relay::{self, Outgoing, Transacted};
+use crate::report::{self, About};
 use crate::server::{Shared, now, random};
 use crate::settings::Settings;
 use bytes::Bytes;
@@ -58,7 +58,7 @@ pub fn entry(transaction: &Transaction, host: &str, recipients: &[Recipient], bo
         params: transaction.params.to_string(),
         recipients: recipients.iter().map(|to| (to.to.to_string(), to.params.to_string())).collect(),
         host: host.to_owned(),
-        arrived: now().0,
+        arrived: transaction.arrived.0,
     };
     envelope.entry(now(), body)
 }
@@ -257,7 +257,10 @@ impl Attempt {
                 return self.hold(&entry, "state").await;
             }
         };
+        // Who was settled and is for us to report on.
         let mut settled: Vec<(usize, Disposition)> = Vec::new();
+        // Who is with a host that sends reports itself (RFC 3461, 5.2.2).
+        let mut passed_on: HashSet<usize> = HashSet::new();
         // What is to be written down together with the new state.
         let mut batch: Vec<Op> = Vec::new();
         loop {
@@ -279,6 +282,11 @@ impl Attempt {
                 }
                 Step::Event(Event::Attempt { answer, hop, recipients, .. }) => {
                     let outcome = self.outgoing.transact(&self.shared, &entry, &envelope, &hop, &recipients).await;
+                    let outcome = outcome.map(|Transacted { outcomes, reports }| {
+                        let delivered = recipients.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_delivered());
+                        passed_on.extend(delivered.filter(|_| reports).map(|(recipient, _)| recipient));
+                        outcomes
+                    });
                     let _ = delivery.answer(answer, outcome);
                 }
                 Step::Event(Event::Settled { recipient, how }) => {
@@ -295,7 +303,9 @@ impl Attempt {
                             Note::Bounced { id: stored.id.clone(), recipient: address, why: diagnosis.to_string() }
                         }
                     });
-                    settled.push((recipient, how));
+                    if !passed_on.contains(&recipient) {
+                        settled.push((recipient, how));
+                    }
                 }
                 Step::Event(Event::Deferred { recipients, until }) => {
                     for recipient in recipients {
@@ -318,7 +328,10 @@ impl Attempt {
                             reports.push(RecipientReport::delayed(to, &recipient.params, last, expires));
                         }
                     }
-                    batch.extend(report::ops(&self.shared, &entry, &stored, &envelope, reports).await?);
+                    batch.extend(
+                        report::ops(&self.shared, &about(&entry, &stored, &envelope, &Body::from(entry.body)), reports)
+                            .await?,
+                    );
                 }
                 Step::Event(Event::Finished) => {
                     batch.extend(self.settle(&entry, &stored, &envelope, &settled).await?);
@@ -390,7 +403,7 @@ impl Attempt {
                 reports.push(RecipientReport::settled(recipient.to.clone(), &recipient.params, how));
             }
         }
-        report::ops(&self.shared, entry, stored, envelope, reports).await
+        report::ops(&self.shared, &about(entry, stored, envelope, &Body::from(entry.body)), reports).await
     }
 
     /// Everybody left is told that it will not work.
@@ -403,7 +416,8 @@ impl Attempt {
     ) -> Result<(), Error> {
         let bounced = |recipient| self.bounced(stored, envelope, recipient, why);
         let reports = envelope.recipients.iter().filter_map(bounced).collect();
-        let mut batch = report::ops(&self.shared, entry, stored, envelope, reports).await?;
+        let mut batch =
+            report::ops(&self.shared, &about(entry, stored, envelope, &Body::from(entry.body)), reports).await?;
         batch.push(Op::Dequeue { id: entry.id, owner: Some(self.owner) });
         self.shared.store.commit(batch).await.map(drop)
     }
@@ -452,7 +466,8 @@ impl Attempt {
             }
         }
         let due = UnixMillis(now().0 + self.shared.settings.retry.as_millis() as i64);
-        let mut batch = report::ops(&self.shared, entry, stored, envelope, reports).await?;
+        let mut batch =
+            report::ops(&self.shared, &about(entry, stored, envelope, &Body::from(entry.body)), reports).await?;
         if later.len() == stored.recipients.len() {
             batch.push(Op::Defer { id: entry.id, owner: Some(self.owner), due, state: None });
         } else {
@@ -486,8 +501,25 @@ impl Attempt {
             from: envelope.from.clone(),
             params: envelope.params.clone(),
             recipients: vec![delivery::Accepted { recipient: recipient.clone(), mailbox }],
+            arrived: UnixMillis(stored.arrived),
         };
         delivery::file(&self.shared, &transaction, Some(filed), None).await.map(|()| true)
+    }
+}
+
+/// What is reported on.
+fn about<'a>(
+    entry: &QueueEntry,
+    stored: &Envelope,
+    envelope: &'a postrider_smtp::Envelope,
+    body: &'a Body,
+) -> About<'a> {
+    About {
+        id: format!("{}-{}-{}", stored.id, entry.id.0, entry.attempts),
+        from: &envelope.from,
+        params: &envelope.params,
+        arrived: UnixMillis(stored.arrived),
+        body,
     }
 }
 

@@ -50,7 +50,7 @@ impl Outgoing {
         envelope: &Envelope,
         hop: &Hop,
         recipients: &[usize],
-    ) -> Result<Vec<Outcome>, HopFailure> {
+    ) -> Result<Transacted, HopFailure> {
         let connected = tokio::time::timeout(CONNECT, TcpStream::connect(hop.socket())).await;
         let stream = match connected {
             Ok(Ok(stream)) => stream,
@@ -84,6 +84,14 @@ impl Outgoing {
     }
 }
 
+/// How a transaction ended.
+pub struct Transacted {
+    /// For each recipient.
+    pub outcomes: Vec<Outcome>,
+    /// Whether the host offered DSN, and so sends the reports that were asked for (RFC 3461).
+    pub reports: bool,
+}
+
 struct Transaction<'a> {
     store: &'a Store,
     entry: &'a QueueEntry,
@@ -91,7 +99,7 @@ struct Transaction<'a> {
 }
 
 impl Transaction<'_> {
-    async fn run(mut self, wanted: Envelope) -> Result<Vec<Outcome>, HopFailure> {
+    async fn run(mut self, wanted: Envelope) -> Result<Transacted, HopFailure> {
         let mut wanted = Some(wanted);
         let mut result = None;
         let mut goodbye = None;
@@ -105,7 +113,8 @@ impl Transaction<'_> {
                 }
                 Event::BodyWanted { body, .. } => self.send(body).await,
                 Event::Finished { outcomes, .. } => {
-                    result = Some(Ok(outcomes));
+                    let reports = self.driver.session().capabilities().is_some_and(|offered| offered.dsn);
+                    result = Some(Ok(Transacted { outcomes, reports }));
                     self.driver.session().quit();
                 }
                 Event::Goodbye(reply) => goodbye = Some(reply),

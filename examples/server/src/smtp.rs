@@ -2,7 +2,7 @@
 
 use crate::delivery::{Accepted, FixUps, Incoming, Trace, Transaction};
 use crate::journal::Note;
-use crate::server::{Service, Shared};
+use crate::server::{Service, Shared, now};
 use postrider_core::{SessionId, Text};
 use postrider_io::Tls;
 use postrider_io::tokio::Driver;
@@ -35,6 +35,7 @@ pub fn config(shared: &Shared, service: Service) -> Config {
         config.tls = server::Tls::Offered;
     }
     config.undecided = UNDECIDED;
+    config.dsn = true;
     config.limits.message = shared.settings.message_size;
     config.limits.transactions = TRANSACTIONS;
     if shared.settings.plaintext_auth { config.dangerous_allow_plaintext_auth() } else { config }
@@ -135,7 +136,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
         }
         self.transactions += 1;
         let id = format!("{:08x}.{:x}.{:x}", self.shared.run_id(), self.id, self.transactions);
-        self.transaction = Some(Transaction { id, from, params, recipients: Vec::new() });
+        self.transaction = Some(Transaction { id, from, params, recipients: Vec::new(), arrived: now() });
         Ok(())
     }
 

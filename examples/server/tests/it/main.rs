@@ -36,6 +36,33 @@ impl Server {
     }
 }
 
+impl Server {
+    /// The messages in a user's inbox.
+    fn pop3(&self, user: &str) -> Vec<String> {
+        let mut pop3 = self.talk("pop3");
+        assert!(pop3.line().starts_with("+OK"));
+        for login in [format!("USER {user}"), "PASS secret".to_owned()] {
+            pop3.send(&login);
+            assert!(pop3.line().starts_with("+OK"));
+        }
+        pop3.send("STAT");
+        let status = pop3.line();
+        let count: u32 = status.split(' ').nth(1).and_then(|count| count.parse().ok()).expect("a count");
+        let mut retrieve = |number: u32| {
+            pop3.send(&format!("RETR {number}"));
+            assert!(pop3.line().starts_with("+OK"));
+            let mut message = String::new();
+            loop {
+                match pop3.line() {
+                    line if line == "." => return message,
+                    line => message += &format!("{line}\n"),
+                }
+            }
+        };
+        (1..=count).map(&mut retrieve).collect()
+    }
+}
+
 /// What `hash-password` makes of a password.
 fn hash(password: &str) -> String {
     let mut child = postriderd(&["hash-password"]).stdin(Stdio::piped()).spawn().expect("it starts");
@@ -54,15 +81,28 @@ impl Talk {
         self.0.get_mut().write_all(format!("{line}\r\n").as_bytes()).expect("sent");
     }
 
-    /// The last line of a reply.
-    fn reply(&mut self) -> String {
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).expect("a line");
+        line.trim_end().to_owned()
+    }
+
+    /// The lines of a reply.
+    fn lines(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
         loop {
-            let mut line = String::new();
-            self.0.read_line(&mut line).expect("a line");
-            if line.as_bytes().get(3) != Some(&b'-') {
-                return line.trim_end().to_owned();
+            let line = self.line();
+            let last = line.as_bytes().get(3) != Some(&b'-');
+            lines.push(line);
+            if last {
+                return lines;
             }
         }
+    }
+
+    /// The last line of a reply.
+    fn reply(&mut self) -> String {
+        self.lines().pop().expect("a reply has a line")
     }
 
     fn ask(&mut self, line: &str) -> String {
@@ -111,4 +151,46 @@ fn a_message_above_the_limit_is_refused_once_at_its_end() {
     }
     assert_eq!(&smtp.ask(".")[..9], "552 5.3.4");
     assert_eq!(&smtp.ask("NOOP")[..3], "250", "one reply, and the session goes on");
+}
+
+#[test]
+fn a_sender_who_asks_for_it_is_told_of_a_delivery_and_nobody_else_is() {
+    let server = start(&[
+        "localserve",
+        "--plaintext-auth",
+        "--domain",
+        "ours.test",
+        "--user",
+        "ada@ours.test:secret",
+        "--user",
+        "bob@ours.test:secret",
+    ]);
+    let mut smtp = server.talk("smtp");
+    assert!(smtp.reply().starts_with("220 "));
+    smtp.send("EHLO client.test");
+    assert!(smtp.lines().contains(&"250-DSN".to_owned()));
+    for (envelope_id, notify) in [("told", "SUCCESS,FAILURE"), ("untold", "FAILURE"), ("never", "NEVER")] {
+        assert_eq!(&smtp.ask(&format!("MAIL FROM:<ada@ours.test> RET=HDRS ENVID={envelope_id}"))[..3], "250");
+        let to = format!("RCPT TO:<bob@ours.test> NOTIFY={notify} ORCPT=rfc822;robert@ours.test");
+        assert_eq!(&smtp.ask(&to)[..3], "250");
+        assert_eq!(&smtp.ask("DATA")[..3], "354");
+        smtp.send(&format!("Subject: {envelope_id}\r\n\r\nbody"));
+        assert_eq!(&smtp.ask(".")[..3], "250");
+    }
+
+    // Delivery and report are one: no waiting.
+    assert_eq!(server.pop3("bob@ours.test").len(), 3);
+    let reports = server.pop3("ada@ours.test");
+    let [report] = &reports[..] else { panic!("{} reports: {reports:?}", reports.len()) };
+    for line in [
+        "Return-Path: <>",
+        "Original-Envelope-Id: told",
+        "Original-Recipient: rfc822; robert@ours.test",
+        "Final-Recipient: rfc822; bob@ours.test",
+        "Action: delivered",
+        "Status: 2.0.0",
+        "Subject: told",
+    ] {
+        assert!(report.lines().any(|it| it == line), "{line} is missing in:\n{report}");
+    }
 }
