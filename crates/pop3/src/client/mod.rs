@@ -7,12 +7,16 @@
 //! Nothing that was deleted is gone until [`Client::quit`] is completed. A client that is dropped, or whose connection
 //! is lost before it said QUIT, has deleted nothing. If the connection is lost after QUIT was sent and before it is
 //! completed, what was deleted may be gone or not.
+//!
+//! [`memory`] helps to fetch each message once, and to delete only what is safe.
 
 mod answers;
 mod config;
+pub mod memory;
 mod sending;
 
 pub use config::{Config, Limits, Quirks};
+pub use memory::{Listed, Maildrop, Memory, NoMemory, Plan, TooManyMessages};
 
 use crate::dialogue::{Dialogue, State};
 use crate::wire::{Capabilities, LanguageRange, Refusal, UniqueId, Verb};
@@ -221,6 +225,12 @@ impl Client {
     /// Where the session stands.
     pub fn state(&self) -> State {
         self.dialogue.state()
+    }
+
+    /// Whether the session is over, though [`Event::Closed`] may not have been polled yet: every command is
+    /// [`Misuse`] then.
+    pub fn is_closed(&self) -> bool {
+        self.link.is_closed()
     }
 
     /// Lets `tap` watch the wire from here on.

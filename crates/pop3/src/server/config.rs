@@ -28,10 +28,11 @@ pub struct Config {
     pub lang: bool,
     /// Answer LAST, which RFC 1725 took away, for clients from before. Default: no.
     pub last: bool,
-    /// What to say of the least time between logins. Enforcing it is up to the answer to
-    /// [`Event::Open`](super::Event::Open). Default: nothing.
+    /// What to say of the least time between logins. A session does not know of the others: who answers
+    /// [`Event::Open`](super::Event::Open) enforces it, with [`Logins`](super::Logins). Default: nothing.
     pub login_delay: Option<LoginDelay>,
-    /// What to say of how long messages are kept. Default: nothing.
+    /// What to say of how long messages are kept. With 0 days, what a client has retrieved to its end is deleted when it
+    /// says QUIT, as if it had said DELE (RFC 2449, 6.7); any other removal is the application's. Default: nothing.
     pub expire: Option<Expire>,
     /// What to say the server is. Default: nothing.
     pub implementation: Option<Text>,

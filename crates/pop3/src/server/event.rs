@@ -33,7 +33,7 @@ pub enum Event {
         lines: Option<u64>,
     },
     /// The client has said goodbye, and these messages are to be deleted: all of them or none. Never empty, ascending.
-    /// Yes when they are gone for good.
+    /// Yes when they are gone for good. With `EXPIRE 0` those are among them that were retrieved.
     Commit {
         /// To be answered.
         answer: Pending<ask::Commit>,
@@ -153,7 +153,7 @@ impl sealed::Settle for ask::Commit {
     }
 
     fn decline(server: &mut Server, pending: Pending<Self>) -> Result<(), Stale> {
-        let why = Text::literal("some deleted messages are not removed");
+        let why = Text::literal("some deleted messages not removed");
         Self::settle(server, pending, Err(Refusal::temporary(why)))
     }
 }

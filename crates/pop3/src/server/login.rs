@@ -112,6 +112,7 @@ impl Server {
     pub(super) fn opened(&mut self, verb: Verb, maildrop: Vec<MessageMeta>) {
         self.dialogue.replied(verb, true);
         self.deleted = alloc::vec![false; maildrop.len()];
+        self.retrieved = self.deleted.clone();
         self.messages = maildrop;
         let (count, size) = self.sum();
         self.ok_with(format_args!("{count} messages ({size} octets)"));
@@ -157,6 +158,7 @@ impl Server {
             lang: self.config.lang,
             login_delay: self.config.login_delay,
             expire: self.config.expire,
+            expire_per_user: false,
             implementation: self.config.implementation.clone(),
             other: Vec::new(),
         }

@@ -2,7 +2,7 @@
 
 use super::top::Top;
 use super::{Busy, Event, NO_SUCH_MESSAGE, Server, ask};
-use crate::wire::{MessageMeta, Refusal, Verb};
+use crate::wire::{Expire, MessageMeta, Refusal, Verb};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -99,6 +99,9 @@ impl Server {
                     self.link.end_line();
                 }
                 self.end_of_lines();
+                if retrieval.top.is_none() {
+                    self.retrieved[retrieval.message as usize - 1] = true;
+                }
                 Ok(())
             }
             Err(why) if !retrieval.begun => {
@@ -113,7 +116,10 @@ impl Server {
     }
 
     pub(super) fn quit(&mut self) {
-        let delete: Vec<u32> = (1..).zip(&self.deleted).filter(|(_, deleted)| **deleted).map(|(n, _)| n).collect();
+        // RFC 2449, 6.7: nothing that was retrieved may be left.
+        let taken_goes = self.config.expire == Some(Expire::Days(0));
+        let goes = self.deleted.iter().zip(&self.retrieved).map(|(deleted, taken)| *deleted || taken_goes && *taken);
+        let delete: Vec<u32> = (1..).zip(goes).filter(|(_, goes)| *goes).map(|(n, _)| n).collect();
         self.dialogue.quitting();
         if delete.is_empty() {
             return self.goodbye();

@@ -10,11 +10,13 @@
 mod config;
 mod event;
 mod login;
+mod logins;
 mod maildrop;
 mod top;
 
 pub use config::{Config, Limits};
 pub use event::{Ask, Event, ask};
+pub use logins::Logins;
 
 use crate::dialogue::{Dialogue, State};
 use crate::wire::{Command, MessageMeta, Refusal, Verb};
@@ -50,6 +52,8 @@ pub struct Server {
     last: u32,
     messages: Vec<MessageMeta>,
     deleted: Vec<bool>,
+    /// Those that were sent to the end, if they go then (EXPIRE 0).
+    retrieved: Vec<bool>,
     errors: u32,
     logins: u32,
     shutting_down: Option<Text>,
@@ -103,6 +107,7 @@ impl Server {
             last: 0,
             messages: Vec::new(),
             deleted: Vec::new(),
+            retrieved: Vec::new(),
             errors: 0,
             logins: 0,
             shutting_down: None,

@@ -53,6 +53,8 @@ pub struct Capabilities {
     pub login_delay: Option<LoginDelay>,
     /// How long messages are kept; `None` if it does not say.
     pub expire: Option<Expire>,
+    /// Whether that differs from user to user, so that it is worth asking again after the login.
+    pub expire_per_user: bool,
     /// What the server is.
     pub implementation: Option<Text>,
     /// What is not known here, a line each.
@@ -91,6 +93,7 @@ impl Capabilities {
                     }
                     number(word).map(|days| Expire::Days(u32::try_from(days).unwrap_or(u32::MAX)))
                 });
+                self.expire_per_user = words.next().is_some_and(|word| word.eq_ignore_ascii_case(b"USER"));
             }
             b"IMPLEMENTATION" => {
                 let rest = line.trim_ascii()[name.len()..].trim_ascii();
@@ -104,6 +107,7 @@ impl Capabilities {
     pub fn lines(&self, mut line: impl FnMut(&[&str])) {
         use alloc::format;
         let flag = |there: bool, name: &'static str| there.then_some(name);
+        let per_user = |differs: bool| if differs { " USER" } else { "" };
         let names = [
             flag(self.top, "TOP"),
             flag(self.uidl, "UIDL"),
@@ -124,11 +128,11 @@ impl Capabilities {
             line(&parts);
         }
         if let Some(delay) = self.login_delay {
-            line(&[&format!("LOGIN-DELAY {}", delay.seconds), if delay.per_user { " USER" } else { "" }]);
+            line(&[&format!("LOGIN-DELAY {}", delay.seconds), per_user(delay.per_user)]);
         }
         match self.expire {
-            Some(Expire::Never) => line(&["EXPIRE NEVER"]),
-            Some(Expire::Days(days)) => line(&[&format!("EXPIRE {days}")]),
+            Some(Expire::Never) => line(&["EXPIRE NEVER", per_user(self.expire_per_user)]),
+            Some(Expire::Days(days)) => line(&[&format!("EXPIRE {days}"), per_user(self.expire_per_user)]),
             None => {}
         }
         self.other.iter().for_each(|other| line(&[other.as_str()]));

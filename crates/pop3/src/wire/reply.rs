@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use core::fmt;
+use core::time::Duration;
 use postrider_core::{ParseError, Text};
 use postrider_sasl::Denied;
 
@@ -80,6 +81,13 @@ impl Refusal {
     /// The maildrop is open elsewhere: `[IN-USE]`.
     pub fn in_use() -> Self {
         Self { code: Some(ResponseCode::InUse), text: Text::literal("the maildrop is open in another session") }
+    }
+
+    /// The user has logged in only just before: `[LOGIN-DELAY]`.
+    pub fn login_delay(delay: Duration) -> Self {
+        let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
+        let text = alloc::format!("log in again no sooner than {seconds} seconds after the last time");
+        Self { code: Some(ResponseCode::LoginDelay), text: Text::lossy(&text, 200) }
     }
 
     /// Whether the credentials are to blame.

@@ -156,7 +156,7 @@ impl Applications<Server, Client> for World {
             if self.fails_commit {
                 let _ = server.refuse(
                     answer,
-                    Refusal::temporary("some deleted messages are not removed".try_into().expect("it is a line")),
+                    Refusal::temporary("some deleted messages not removed".try_into().expect("it is a line")),
                 );
             } else if server.accept(answer).is_ok() {
                 self.deleted = Some(delete);

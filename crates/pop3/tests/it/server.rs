@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use postrider_core::{Instant, Machine, Pending, Secret, Session, Step, Text};
 use postrider_pop3::server::{Config, Event, Server, ask};
-use postrider_pop3::{Expire, LoginDelay, MessageMeta, Refusal, ResponseCode, UniqueId};
+use postrider_pop3::{Expire, LoginDelay, MessageMeta, Refusal, UniqueId};
 use postrider_sasl::{ApopChallenge, Attempt, Denied, MechanismName};
 use postrider_testkit::talk::Role;
 use postrider_testkit::{Adapter, Settings, Shown, Trouble, closed, unescape};
@@ -99,10 +99,7 @@ impl Adapter for ServerAdapter {
                 "forbidden" => server.refuse(open, Denied::Forbidden.into())?,
                 "expired" => server.refuse(open, Denied::Expired.into())?,
                 "in-use" => server.refuse(open, Refusal::in_use())?,
-                "too-soon" => {
-                    let text = Text::literal("minimum time between logins is 30 seconds");
-                    server.refuse(open, Refusal { code: Some(ResponseCode::LoginDelay), text })?;
-                }
+                "too-soon" => server.refuse(open, Refusal::login_delay(Duration::from_secs(30)))?,
                 _ => return Err(format!("{answer:?} does not answer this").into()),
             },
             Question::Retrieve(retrieve) => match kind {
@@ -120,7 +117,7 @@ impl Adapter for ServerAdapter {
             Question::Commit(commit) => match kind {
                 "yes" => server.accept(commit)?,
                 "no" => {
-                    let text = Text::literal("some deleted messages are not removed");
+                    let text = Text::literal("some deleted messages not removed");
                     server.refuse(commit, Refusal::temporary(text))?;
                 }
                 _ => return Err(format!("{answer:?} does not answer this").into()),
