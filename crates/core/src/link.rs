@@ -72,6 +72,8 @@ pub struct Link {
     searched: usize,
     /// Whether the rest of a too long line is being thrown away.
     skipping: bool,
+    /// Octets of it that were.
+    skipped: u64,
     eof: bool,
 
     /// Whole chunks to be sent before `tail`.
@@ -110,6 +112,7 @@ impl Link {
             input: BytesMut::new(),
             searched: 0,
             skipping: false,
+            skipped: 0,
             eof: false,
             chunks: VecDeque::new(),
             tail: BytesMut::new(),
@@ -213,12 +216,14 @@ impl Link {
             let Some(found) = memchr::memchr(b'\n', &self.input[self.searched..]) else {
                 self.searched = self.input.len();
                 if self.skipping {
+                    self.skipped += self.searched as u64;
                     self.advance(self.searched);
                     return Framed::More;
                 }
                 // The last octet may be the CR of a line that fits exactly. A full buffer can only ever get emptier.
                 if self.input.len() > limit.saturating_add(1) || self.input.len() >= self.limits.input {
                     self.skipping = true;
+                    self.skipped = self.searched as u64;
                     self.advance(self.searched);
                     return Framed::TooLong;
                 }
@@ -227,6 +232,7 @@ impl Link {
             let lf = self.searched + found;
             if self.skipping {
                 self.skipping = false;
+                self.skipped = 0;
                 self.advance(lf + 1);
                 self.searched = 0;
                 continue;
@@ -240,6 +246,11 @@ impl Link {
             }
             return Framed::Line(Line { octets, end: if crlf { LineEnd::CrLf } else { LineEnd::Lf } });
         }
+    }
+
+    /// Octets of a line that is too long and has not ended, thrown away so far. 0 if there is no such line.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
     }
 
     /// Gives the buffers back while nothing is held in them. To be called when a session falls idle.

@@ -2,6 +2,7 @@
 //!
 //! - [`talk`] and [`play`]: transcripts (`*.talk`), played against any session, whole, byte by byte and cut at random.
 //! - [`Pair`]: two sessions face to face over a simulated network, under one seed.
+//! - [`evil`]: servers and clients that stall, lie, flood, cut the line and more, against any session or program.
 //! - [`Rng`]: the only source of chance, so that a seed is a whole test run.
 //!
 //! A transcript reads like the protocol:
@@ -31,6 +32,7 @@
 //! reports to what it really said and reported, for a person to read over. Talks for both roles are not rewritten.
 
 mod escape;
+pub mod evil;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod pair;

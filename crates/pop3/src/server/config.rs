@@ -68,6 +68,8 @@ pub struct Limits {
     pub link: LinkLimits,
     /// A command line without its CRLF, in octets. Default 512; RFC 2449, 4 asks for 253.
     pub line: usize,
+    /// A line that is too long, as far as it is read and dropped before the session is closed, in octets. Default 1 MiB.
+    pub line_excess: u64,
     /// A line of a SASL exchange, in octets of base64. Default 12,288 (RFC 5034, 4).
     pub sasl_line: usize,
     /// Commands that are unknown, malformed or out of order before the session is closed. Default 20.
@@ -87,6 +89,7 @@ impl Default for Limits {
         Self {
             link: LinkLimits::default(),
             line: 512,
+            line_excess: 1 << 20,
             sasl_line: 12_288,
             errors: 20,
             logins: 3,

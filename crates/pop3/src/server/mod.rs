@@ -286,7 +286,14 @@ impl Server {
         }
     }
 
+    /// There is no whole line, and there may never be one.
     fn end_of_stream(&mut self) -> bool {
+        let limit = self.config.limits.line_excess;
+        if self.link.skipped() > limit {
+            self.no(&Refusal::plain(Text::literal("the line is too long")));
+            self.close(Closed::Protocol(ProtocolError::TooMuch { what: "octets in a line", limit }));
+            return true;
+        }
         if self.link.is_eof() {
             self.close(Closed::Eof);
         }

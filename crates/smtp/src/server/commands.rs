@@ -71,8 +71,15 @@ impl Server {
         }
         if self.held.is_none() {
             let limits = &self.config.limits;
-            match self.link.line(limits.command_line.max(limits.auth_line)) {
+            let limit = limits.command_line.max(limits.auth_line);
+            let start = self.link.input();
+            let stranger = start.len() > limit && is_other_protocol(start);
+            match self.link.line(limit) {
                 Framed::Line(line) => self.held = Some(Held::Line(line)),
+                Framed::TooLong if stranger => {
+                    self.stranger(b"");
+                    return true;
+                }
                 Framed::TooLong => self.held = Some(Held::TooLong),
                 Framed::More => return self.no_line(),
             }
@@ -102,11 +109,27 @@ impl Server {
             }));
             return true;
         }
+        let limit = self.config.limits.line_excess;
+        if self.link.skipped() > limit && self.slots.is_empty() {
+            self.too_much("octets in a line", limit);
+            return true;
+        }
         if self.link.is_eof() && self.slots.is_empty() {
             self.end(Closed::Eof);
             return true;
         }
         false
+    }
+
+    /// A client of another protocol was led here, maybe to have its words taken for commands.
+    fn stranger(&mut self, line: &[u8]) {
+        self.hang_up(
+            no(421, 7, 0, "This is a mail server"),
+            Closed::Protocol(ProtocolError::Unexpected {
+                what: "the client speaks another protocol",
+                got: Excerpt::new(line),
+            }),
+        );
     }
 
     pub(super) fn run(&mut self, line: &Line) {
@@ -120,6 +143,10 @@ impl Server {
         if core::mem::take(&mut self.refused_data) && verb.is_none() {
             return self.message_came_anyway(octets);
         }
+        // Before all else that may be wrong with the line: what follows it is not for us either.
+        if verb.is_none() && is_other_protocol(octets) {
+            return self.stranger(octets);
+        }
         if line.end == LineEnd::Lf || memchr::memchr2(b'\r', 0, octets).is_some() {
             // RFC 5321, 2.3.8: CR and LF only as CRLF.
             self.wrong(no(500, 5, 2, "A line ends with CRLF and holds neither CR, LF nor NUL"));
@@ -128,15 +155,6 @@ impl Server {
         }
         if octets.len() > self.config.limits.command_line && verb != Some(Verb::Auth) {
             return self.wrong(no(500, 5, 2, "The line is too long"));
-        }
-        if verb.is_none() && is_other_protocol(octets) {
-            return self.hang_up(
-                no(421, 7, 0, "This is a mail server"),
-                Closed::Protocol(ProtocolError::Unexpected {
-                    what: "the client speaks another protocol",
-                    got: Excerpt::new(octets),
-                }),
-            );
         }
         match Command::parse(octets, self.config.quirks) {
             Ok(command) => self.obey(command),

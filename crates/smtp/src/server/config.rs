@@ -151,6 +151,9 @@ pub struct Limits {
     pub link: LinkLimits,
     /// Octets of a command line but AUTH, without CRLF. Default 2,048 (RFC minimum 510, more with parameters).
     pub command_line: usize,
+    /// Octets of a command line that is too long that are read and dropped, to answer 500 and go on after it, before the
+    /// session is closed. Default 1 MiB.
+    pub line_excess: u64,
     /// Octets of an AUTH line or of a response to a challenge, without CRLF. Default 12,288 (RFC 4954, 4).
     pub auth_line: usize,
     /// Octets of a line in a message, without CRLF. Default 65,536 (RFC minimum 998).
@@ -207,6 +210,7 @@ impl Default for Limits {
         Self {
             link: LinkLimits::default(),
             command_line: 2048,
+            line_excess: 1 << 20,
             auth_line: 12_288,
             text_line: 65_536,
             recipients: 1000,

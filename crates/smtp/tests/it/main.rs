@@ -4,6 +4,7 @@ mod client_talks;
 mod converse;
 mod data;
 mod dialogue;
+mod evil;
 mod pair;
 mod server_cases;
 mod server_talks;
