@@ -8,20 +8,27 @@
 //! Nothing here sleeps to wait for another program: readiness is polled against a deadline ([`until`]).
 //! The servers need root (Postfix and Dovecot change users, the resolver listens on port 53) and Linux.
 
+mod aiosmtpd;
 pub mod clients;
 mod dns;
 mod dovecot;
+mod exim;
 pub mod maildir;
 pub mod messages;
+mod opensmtpd;
 mod ours;
 mod place;
 mod postfix;
 mod process;
+mod root;
 mod tls;
 pub mod wire;
 
+pub use aiosmtpd::Aiosmtpd;
 pub use dns::Dns;
 pub use dovecot::{Dovecot, PASSWORD};
+pub use exim::Exim;
+pub use opensmtpd::OpenSmtpd;
 pub use ours::{Options, Postriderd, Ready, postrider, postriderd_command};
 pub use place::Place;
 pub use postfix::{Postfix, PostfixOptions};

@@ -65,6 +65,17 @@ impl Place {
         TcpListener::bind((self.ip, 0)).and_then(|l| l.local_addr()).expect("a loopback port can be bound").port()
     }
 
+    /// Two of them.
+    pub fn two_free_ports(&self) -> (u16, u16) {
+        let first = self.free_port();
+        loop {
+            match self.free_port() {
+                second if second != first => return (first, second),
+                _ => {}
+            }
+        }
+    }
+
     /// The address with one of its ports.
     pub fn at(&self, port: u16) -> SocketAddr {
         (self.ip, port).into()

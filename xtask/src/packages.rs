@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use crate::steps::succeeds;
 
 /// A file of each package, and the package.
-const NEEDED: [(&str, &str); 17] = [
+const NEEDED: [(&str, &str); 18] = [
     ("/usr/lib/postfix/sbin/master", "postfix"),
     ("/usr/lib/dovecot/imap", "dovecot-imapd"),
     ("/usr/lib/dovecot/pop3", "dovecot-pop3d"),
@@ -23,11 +23,19 @@ const NEEDED: [(&str, &str); 17] = [
     ("/usr/bin/fetchmail", "fetchmail"),
     ("/usr/bin/mutt", "mutt"),
     ("/usr/bin/python3", "python3"),
+    ("/usr/share/doc/python3-aiosmtpd", "python3-aiosmtpd"),
     ("/usr/bin/openssl", "openssl"),
     ("/usr/bin/setpriv", "util-linux"),
     ("/usr/bin/script", "bsdutils"),
     ("/etc/ssl/certs", "ca-certificates"),
 ];
+
+/// Packages that cannot be installed beside Postfix: each gets a layer over the system's files, which the tests put
+/// over `/` for the peer alone. `interop/src/root.rs` knows the place, too.
+const LAYERED: [&str; 2] = ["exim4-daemon-light", "opensmtpd"];
+
+/// Where the layers are.
+const LAYERS: &str = "/var/cache/postrider-interop";
 
 /// What tells Debian's package scripts whether they may start services.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
@@ -42,21 +50,52 @@ pub(crate) fn prepare() -> Result<bool, String> {
     }
     let missing: Vec<_> =
         NEEDED.iter().filter(|(file, _)| !Path::new(file).exists()).map(|(_, package)| *package).collect();
-    if missing.is_empty() {
+    let layers: Vec<_> = LAYERED.iter().filter(|package| !Path::new(LAYERS).join(package).exists()).collect();
+    if missing.is_empty() && layers.is_empty() {
         return Ok(true);
     }
     if !succeeds("apt-get", &["--version"]) {
         eprintln!("xtask: no apt-get here, so the tests against {} are LEFT OUT", missing.join(", "));
         return Ok(false);
     }
-    eprintln!("== packages: {}", missing.join(" "));
     let _no_services = NoServices::new()?;
     configure_nothing();
     apt(&["update", "-q"])?;
-    let mut install = vec!["install", "-y", "-q", "--no-install-recommends"];
-    install.extend(missing);
-    apt(&install)?;
+    if !missing.is_empty() {
+        eprintln!("== packages: {}", missing.join(" "));
+        let mut install = vec!["install", "-y", "-q", "--no-install-recommends"];
+        install.extend(missing);
+        apt(&install)?;
+    }
+    for package in layers {
+        eprintln!("== package, in a layer of its own: {package}");
+        layer(package)?;
+    }
     Ok(true)
+}
+
+/// Installs a package into a layer over `/`, in a mount namespace that ends with the command: the system itself stays
+/// as it is. The layer is memory until it is whole, since an overlay's two layers must not lie in each other.
+fn layer(package: &str) -> Result<(), String> {
+    const SCRIPT: &str = "\
+        mkdir -p \"$2\"; cd \"$2\"
+        mount -t tmpfs layer /mnt; mkdir /mnt/up /mnt/work /mnt/root
+        mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/up,workdir=/mnt/work /mnt/root
+        mount --rbind /dev /mnt/root/dev; mount -t proc proc /mnt/root/proc
+        chroot /mnt/root apt-get install -y -q --no-install-recommends \"$1\"
+        rm -rf \"/mnt/root/var/cache/apt/archives\" \"$1.new\"
+        cp -a /mnt/up \"$1.new\"; mv \"$1.new\" \"$1\"";
+    let output = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-euc", SCRIPT, "sh", package, LAYERS])
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|e| format!("unshare does not start: {e}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = [output.stdout, output.stderr].map(|octets| String::from_utf8_lossy(&octets).into_owned());
+    Err(format!("{package} cannot be installed into a layer ({}):\n{}", output.status, said.concat()))
 }
 
 fn apt(arguments: &[&str]) -> Result<(), String> {

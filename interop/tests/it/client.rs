@@ -48,12 +48,12 @@ impl World {
 /// `scheme://USER@HOST:PORT`, as the client's options take it.
 fn url(scheme: &str, at: &Endpoint) -> String {
     let tls = if at.security == Security::Tls { "s" } else { "" };
-    let user = at.credentials().0.replace('@', "%40");
-    format!("{scheme}{tls}://{user}@{}:{}", at.host, at.port)
+    let user = at.login.as_ref().map(|(user, _)| user.replace('@', "%40") + "@").unwrap_or_default();
+    format!("{scheme}{tls}://{user}{}:{}", at.host, at.port)
 }
 
 /// Runs the client against an endpoint.
-fn call(scheme: &str, at: &Endpoint, command: &[&str], input: &[u8]) -> Finished {
+pub(crate) fn call(scheme: &str, at: &Endpoint, command: &[&str], input: &[u8]) -> Finished {
     // The option for POP3 is that for IMAP: the scheme tells.
     let option = if scheme == "smtp" { "--smtp" } else { "--imap" };
     let (url, ca) = (url(scheme, at), at.ca.display().to_string());
@@ -62,7 +62,7 @@ fn call(scheme: &str, at: &Endpoint, command: &[&str], input: &[u8]) -> Finished
     if at.security == Security::StartTls {
         arguments.push("--starttls");
     }
-    postrider(&arguments, at.credentials().1, input)
+    postrider(&arguments, at.login.as_ref().map_or("", |(_, password)| password), input)
 }
 
 fn send(at: &Endpoint, to: &[&str], message: &Message) -> Finished {

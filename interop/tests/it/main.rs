@@ -5,6 +5,7 @@ mod crash;
 mod incoming;
 mod outgoing;
 mod peers;
+mod servers;
 mod submission;
 mod watching;
 mod wrong;
