@@ -10,7 +10,7 @@ use core::fmt;
 use md5::{Digest, Md5};
 use postrider_core::Secret;
 
-/// The timestamp of a greeting: what RFC 5322, 3.6.4 calls a msg-id, of ASCII, without blanks, comments and quotes.
+/// The timestamp of a greeting, and the challenge of CRAM-MD5: what RFC 5322, 3.6.4 calls a msg-id, of ASCII, without blanks, comments and quotes.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ApopChallenge(Box<str>);
 
@@ -50,12 +50,7 @@ impl ApopChallenge {
 
     /// What somebody with this password says: 32 hexadecimal digits in lower case.
     pub fn digest(&self, password: &Secret<String>) -> Secret<String> {
-        use fmt::Write;
-        let mut digits = String::with_capacity(32);
-        for octet in self.md5(password) {
-            write!(digits, "{octet:02x}").expect("writing to a string does not fail");
-        }
-        Secret::new(digits)
+        write_digest(self.md5(password))
     }
 
     fn md5(&self, password: &Secret<String>) -> [u8; 16] {
@@ -67,6 +62,33 @@ impl fmt::Debug for ApopChallenge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
     }
+}
+
+/// 32 hexadecimal digits in lower case.
+pub(crate) fn write_digest(octets: [u8; 16]) -> Secret<String> {
+    use fmt::Write;
+    let mut digits = String::with_capacity(32);
+    for octet in octets {
+        write!(digits, "{octet:02x}").expect("writing to a string does not fail");
+    }
+    Secret::new(digits)
+}
+
+/// Reads what [`write_digest`] writes, and only that.
+pub(crate) fn read_digest(digest: &[u8]) -> Option<[u8; 16]> {
+    let nibble = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    let mut octets = [0; 16];
+    if digest.len() != 32 {
+        return None;
+    }
+    for (octet, digits) in octets.iter_mut().zip(digest.chunks_exact(2)) {
+        *octet = (nibble(digits[0])? << 4) | nibble(digits[1])?;
+    }
+    Some(octets)
 }
 
 /// RFC 5322, 3.2.3.
@@ -87,18 +109,7 @@ impl Apop {
     /// The claim that `APOP user digest` makes, where `challenge` was in the greeting. `None` if the digest is not
     /// 32 hexadecimal digits in lower case (RFC 1939, 7).
     pub fn new(user: impl Into<String>, challenge: ApopChallenge, digest: &[u8]) -> Option<Self> {
-        let nibble = |digit: u8| match digit {
-            b'0'..=b'9' => Some(digit - b'0'),
-            b'a'..=b'f' => Some(digit - b'a' + 10),
-            _ => None,
-        };
-        let mut octets = [0; 16];
-        if digest.len() != 32 {
-            return None;
-        }
-        for (octet, digits) in octets.iter_mut().zip(digest.chunks_exact(2)) {
-            *octet = (nibble(digits[0])? << 4) | nibble(digits[1])?;
-        }
+        let octets = read_digest(digest)?;
         Some(Self { user: user.into(), challenge, digest: Secret::new(octets) })
     }
 

@@ -1,13 +1,15 @@
 //! What a server session asks the application about a login, and what it may be told.
 
-use crate::{Apop, MechanismName};
+use crate::{Apop, CramDigest, MechanismName};
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use postrider_core::Secret;
 
 /// A peer's claim to be somebody, complete and well-formed. The application judges it.
 ///
-/// New kinds (tokens, SCRAM) come only from mechanisms that were switched on, so refusing an unknown kind is safe.
+/// Each kind comes only from mechanisms that were switched on, so refusing kinds one does not know is safe. `authorization`
+/// is always whom to act as if the client named somebody; refuse it unless the user may act as that one.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Attempt {
@@ -24,6 +26,37 @@ pub enum Attempt {
     },
     /// A digest that only somebody with the password can make. To check it, the password must be known in clear text.
     Apop(Apop),
+    /// As [`Attempt::Apop`], by CRAM-MD5.
+    CramMd5(CramDigest),
+    /// The client has proven that it knows the user's password, against the credentials that the application gave
+    /// (SCRAM). What is left to judge is whether that user may log in here, and as `authorization`.
+    Proven {
+        /// Whom to act as, if the client said.
+        authorization: Option<String>,
+        /// Who it is, prepared with SASLprep. Not empty, no NUL.
+        user: String,
+        /// How it was proven. With `-PLUS` the client speaks over this very TLS connection, with nobody in between.
+        mechanism: MechanismName,
+    },
+    /// An OAuth 2.0 bearer token (RFC 6750), which the application checks with whoever issued it.
+    Token {
+        /// Who it claims to be: the token must be theirs. OAUTHBEARER may leave that to the token.
+        user: Option<String>,
+        /// The token. Not empty, printable ASCII without blanks.
+        token: Secret<String>,
+        /// XOAUTH2 or OAUTHBEARER.
+        mechanism: MechanismName,
+    },
+    /// Whoever TLS, the socket or the address says it is (EXTERNAL). Refuse it if they say nothing.
+    External {
+        /// Whom to act as, if the client said.
+        authorization: Option<String>,
+    },
+    /// Nobody (ANONYMOUS, RFC 4505).
+    Anonymous {
+        /// What the client leaves for the log: an address, or any text of at most 255 characters. It proves nothing.
+        trace: Option<String>,
+    },
 }
 
 impl Attempt {
@@ -35,6 +68,17 @@ impl Attempt {
             password: Secret::new(password.into()),
             mechanism: None,
         }
+    }
+
+    /// What is sent to the client as one more challenge before this attempt is refused. Whatever it answers, it is
+    /// refused then. `None` if there is no such thing.
+    pub fn refusal(&self) -> Option<Vec<u8>> {
+        let Self::Token { mechanism, .. } = self else { return None };
+        Some(match mechanism {
+            // RFC 7628, 3.2.2. XOAUTH2 calls the same by the number of HTTP.
+            MechanismName::OAuthBearer => b"{\"status\":\"invalid_token\"}".to_vec(),
+            _ => b"{\"status\":\"401\",\"schemes\":\"bearer\"}".to_vec(),
+        })
     }
 }
 

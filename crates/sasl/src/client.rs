@@ -39,6 +39,20 @@ pub enum MechanismError {
     /// The server claims success before the exchange came to its end.
     #[error("the server claims success before the exchange is complete")]
     Incomplete,
+    /// The server's message is not what the mechanism has there.
+    #[error("the server's SASL message is malformed: {0}")]
+    Malformed(&'static str),
+    /// The server wants the password stretched more often than we do, or so seldom that it would be cheap to guess.
+    #[error("the server wants {wanted} iterations, and {least} to {most} are done", least = crate::MIN_ITERATIONS)]
+    Iterations {
+        /// So many it wants.
+        wanted: u32,
+        /// So many are done at most.
+        most: u32,
+    },
+    /// The server could not prove that it knows the user: it is not who it claims to be.
+    #[error("the server has not proven that it knows the user")]
+    Impostor,
     /// The value would change the meaning of the message: it holds NUL or another separator, or is empty.
     #[error("a user name, password or token cannot be sent with this mechanism")]
     Unsendable,
@@ -71,24 +85,6 @@ impl Plain {
             return Err(MechanismError::Unsendable);
         }
         Ok(Self { message: Some(Secret::new(format!("{authorization}\0{user}\0{password}").into_bytes())) })
-    }
-}
-
-impl Mechanism for Plain {
-    fn name(&self) -> MechanismName {
-        MechanismName::Plain
-    }
-
-    fn initial(&mut self) -> Option<Secret<Vec<u8>>> {
-        self.message.take()
-    }
-
-    fn respond(&mut self, _challenge: &[u8]) -> Result<Secret<Vec<u8>>, MechanismError> {
-        Err(MechanismError::Unexpected)
-    }
-
-    fn succeeded(&mut self) -> Result<(), MechanismError> {
-        if self.message.is_none() { Ok(()) } else { Err(MechanismError::Incomplete) }
     }
 }
 
@@ -132,54 +128,75 @@ impl Mechanism for Login {
     }
 }
 
-/// `XOAUTH2`: a user and an OAuth 2.0 access token.
+/// `EXTERNAL` (RFC 4422, appendix A): whoever TLS or the system says we are.
 #[derive(Debug)]
-pub struct XOAuth2 {
+pub struct External {
     message: Option<Secret<Vec<u8>>>,
-    failed: bool,
 }
 
-impl XOAuth2 {
-    /// Logs in as `user` with `token`.
+impl External {
+    /// Logs in as whoever the server sees.
+    #[expect(clippy::new_without_default, reason = "a login is nothing to have by default")]
+    pub fn new() -> Self {
+        Self { message: Some(Secret::default()) }
+    }
+
+    /// Logs in as whoever the server sees, to act as `authorization`.
     ///
     /// # Errors
-    /// [`MechanismError::Unsendable`] if either is empty or holds a control character, which separates the fields.
-    pub fn new(user: &str, token: &Secret<String>) -> Result<Self, MechanismError> {
-        let token = token.reveal();
-        for part in [user, token] {
-            if part.is_empty() || part.contains(char::is_control) {
-                return Err(MechanismError::Unsendable);
+    /// [`MechanismError::Unsendable`] if it is empty or holds NUL.
+    pub fn acting_as(authorization: &str) -> Result<Self, MechanismError> {
+        sendable(authorization)?;
+        Ok(Self { message: Some(Secret::new(authorization.as_bytes().to_vec())) })
+    }
+}
+
+/// `ANONYMOUS` (RFC 4505).
+#[derive(Debug)]
+pub struct Anonymous {
+    message: Option<Secret<Vec<u8>>>,
+}
+
+impl Anonymous {
+    /// Logs in as nobody. `trace` is left for the server's log: an address, or other text, or nothing.
+    ///
+    /// # Errors
+    /// [`MechanismError::Unsendable`] if it is longer than 255 characters or has control characters.
+    pub fn new(trace: &str) -> Result<Self, MechanismError> {
+        if trace.chars().count() > LONGEST_TRACE || trace.contains(char::is_control) {
+            return Err(MechanismError::Unsendable);
+        }
+        Ok(Self { message: Some(Secret::new(trace.as_bytes().to_vec())) })
+    }
+}
+
+/// RFC 4505, 2.
+pub(crate) const LONGEST_TRACE: usize = 255;
+
+macro_rules! says_one_thing {
+    ($($mechanism:ident),*) => {$(
+        impl Mechanism for $mechanism {
+            fn name(&self) -> MechanismName {
+                MechanismName::$mechanism
+            }
+
+            fn initial(&mut self) -> Option<Secret<Vec<u8>>> {
+                self.message.take()
+            }
+
+            fn respond(&mut self, _challenge: &[u8]) -> Result<Secret<Vec<u8>>, MechanismError> {
+                Err(MechanismError::Unexpected)
+            }
+
+            fn succeeded(&mut self) -> Result<(), MechanismError> {
+                if self.message.is_none() { Ok(()) } else { Err(MechanismError::Incomplete) }
             }
         }
-        let message = format!("user={user}\x01auth=Bearer {token}\x01\x01").into_bytes();
-        Ok(Self { message: Some(Secret::new(message)), failed: false })
-    }
+    )*};
 }
+says_one_thing!(Plain, External, Anonymous);
 
-impl Mechanism for XOAuth2 {
-    fn name(&self) -> MechanismName {
-        MechanismName::XOAuth2
-    }
-
-    fn initial(&mut self) -> Option<Secret<Vec<u8>>> {
-        self.message.take()
-    }
-
-    /// A challenge after the token is the server's explanation of a failure. It wants an empty answer, then refuses.
-    fn respond(&mut self, _challenge: &[u8]) -> Result<Secret<Vec<u8>>, MechanismError> {
-        if self.message.is_some() || self.failed {
-            return Err(MechanismError::Unexpected);
-        }
-        self.failed = true;
-        Ok(Secret::new(Vec::new()))
-    }
-
-    fn succeeded(&mut self) -> Result<(), MechanismError> {
-        if self.message.is_none() && !self.failed { Ok(()) } else { Err(MechanismError::Incomplete) }
-    }
-}
-
-fn sendable(value: &str) -> Result<(), MechanismError> {
+pub(crate) fn sendable(value: &str) -> Result<(), MechanismError> {
     if value.is_empty() || value.contains('\0') { Err(MechanismError::Unsendable) } else { Ok(()) }
 }
 
@@ -215,15 +232,19 @@ mod tests {
         assert!(Plain::new("a", &Secret::new("p\0w".into())).is_err());
         assert!(Plain::acting_as("b\0", "a", &ok).is_err());
         assert!(Login::new("a", &Secret::new(String::new())).is_err());
-        assert!(XOAuth2::new("a\x01", &ok).is_err());
     }
 
     #[test]
-    fn xoauth2_answers_the_error_document_with_nothing() {
-        let mut mechanism = XOAuth2::new("a@b.example", &Secret::new("tok".into())).unwrap();
-        assert_eq!(mechanism.initial().unwrap().reveal(), b"user=a@b.example\x01auth=Bearer tok\x01\x01");
-        assert!(mechanism.respond(b"{\"status\":\"401\"}").unwrap().reveal().is_empty());
-        assert_eq!(mechanism.succeeded(), Err(MechanismError::Incomplete));
-        assert!(mechanism.respond(b"").is_err());
+    fn external_and_anonymous_say_one_thing() {
+        assert_eq!(External::new().initial().unwrap().reveal(), b"");
+        let mut external = External::acting_as("bob").unwrap();
+        assert_eq!(external.succeeded(), Err(MechanismError::Incomplete));
+        assert_eq!(external.initial().unwrap().reveal(), b"bob");
+        assert_eq!(external.succeeded(), Ok(()));
+        assert!(External::acting_as("").is_err() && External::acting_as("a\0").is_err());
+        let mut anonymous = Anonymous::new("sirhc").unwrap();
+        assert_eq!(anonymous.initial().unwrap().reveal(), b"sirhc");
+        assert!(anonymous.respond(b"").is_err());
+        assert!(Anonymous::new(&"x".repeat(256)).is_err() && Anonymous::new("a\nb").is_err());
     }
 }

@@ -81,9 +81,15 @@ impl MechanismName {
         }
     }
 
+    /// Whether the login is bound to the TLS connection it goes over (RFC 5802, 6).
+    pub fn binds_channel(&self) -> bool {
+        matches!(self, Self::ScramSha1Plus | Self::ScramSha256Plus)
+    }
+
     /// Whether who reads the wire can use what is sent: such a mechanism wants TLS.
     ///
-    /// Unknown mechanisms are taken for such.
+    /// Unknown mechanisms are taken for such. Of CRAM-MD5 and SCRAM the reader gets enough to try passwords at leisure,
+    /// with SCRAM at the cost of its iterations for each.
     pub fn exposes_secret(&self) -> bool {
         match self {
             Self::Plain | Self::Login | Self::XOAuth2 | Self::OAuthBearer | Self::Other(_) => true,

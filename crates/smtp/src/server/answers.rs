@@ -7,7 +7,9 @@ use crate::address::HelloName;
 use crate::outcome::{Accepted, Delivered, Refusal, What};
 use crate::wire::{Reply, ReplyClass, Verb};
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use postrider_core::{Closed, Pending, Question, Timer};
+use postrider_sasl::{CramQuery, ScramQuery};
 
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -25,7 +27,18 @@ pub(super) enum About {
         verb: Verb,
         name: HelloName,
     },
-    Auth,
+    /// `last_words` are sent before the login is refused.
+    Auth {
+        last_words: Option<Vec<u8>>,
+    },
+    Scram {
+        query: ScramQuery,
+        rounds: u32,
+    },
+    Challenge {
+        query: CramQuery,
+        rounds: u32,
+    },
     Mail {
         utf8: bool,
     },
@@ -68,21 +81,26 @@ impl Server {
                 return self.put(&reply);
             }
             (About::Message, Verdict::Message(verdict)) => return self.message_decided(verdict),
-            (About::Auth, Verdict::Auth(Ok(identity))) => {
+            (About::Auth { .. }, Verdict::Auth(Ok(identity))) => {
                 self.identity = Some(identity);
                 self.dialogue.replied(Verb::Auth, ReplyClass::Done);
                 return self.put_static("235 2.7.0 Authentication succeeded");
             }
-            (About::Auth, Verdict::Auth(Err(refusal))) => {
-                let closes = refusal.closes();
-                self.failed_auth(&refusal.reply());
-                return if closes && !self.link.is_closed() {
-                    self.end(Closed::ByUs)
-                };
+            (About::Auth { last_words: None }, Verdict::Auth(Err(refusal))) => return self.refused_auth(&refusal),
+            (About::Auth { last_words: Some(words) }, Verdict::Auth(Err(refusal))) => {
+                return self.challenge(&words, Stage::Refused { refusal });
             }
+            (About::Scram { query, rounds }, Verdict::Scram(Ok(answer))) => {
+                return self.exchanged(query.answer(answer), rounds);
+            }
+            (About::Challenge { query, rounds }, Verdict::Challenge(Ok(challenge))) => {
+                return self.exchanged(Ok(query.answer(challenge)), rounds);
+            }
+            (About::Scram { .. }, Verdict::Scram(Err(refusal)))
+            | (About::Challenge { .. }, Verdict::Challenge(Err(refusal))) => return self.refused_auth(&refusal),
             (about, Verdict::Plain(verdict)) => (about, verdict),
             // What the session answers itself is plain; see `tick`.
-            (_, Verdict::Auth(_) | Verdict::Message(_)) => {
+            (_, Verdict::Auth(_) | Verdict::Scram(_) | Verdict::Challenge(_) | Verdict::Message(_)) => {
                 unreachable!("the question's type makes the verdict's type")
             }
         };
@@ -118,7 +136,13 @@ impl Server {
                 self.stage = Stage::Body(Box::new(Receiving::new(&self.config)));
             }
             About::Verify => self.put_accepted(accepted, "250 2.1.5 There is such a user"),
-            About::Auth | About::Message | About::Said { .. } => unreachable!("decided by `decided`"),
+            About::Auth { .. }
+            | About::Scram { .. }
+            | About::Challenge { .. }
+            | About::Message
+            | About::Said { .. } => {
+                unreachable!("decided by `decided`")
+            }
         }
     }
 
@@ -133,7 +157,13 @@ impl Server {
                 }
             }
             About::Hello { .. } | About::Mail { .. } | About::Rcpt | About::Verify => {}
-            About::Auth | About::Message | About::Said { .. } => unreachable!("decided by `decided`"),
+            About::Auth { .. }
+            | About::Scram { .. }
+            | About::Challenge { .. }
+            | About::Message
+            | About::Said { .. } => {
+                unreachable!("decided by `decided`")
+            }
         }
         if refusal.closes() && !self.link.is_closed() {
             self.end(Closed::ByUs);

@@ -5,7 +5,7 @@ use crate::wire::{BareNewlines, Capabilities, Extension, Quirks};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
-use postrider_core::{LinkLimits, Text};
+use postrider_core::{LinkLimits, Security, Text};
 use postrider_sasl::{MechanismName, ServerExchange};
 
 /// What the server is for.
@@ -46,8 +46,9 @@ pub struct Config {
     pub role: Role,
     /// When TLS begins. Default [`Tls::Off`].
     pub tls: Tls,
-    /// The mechanisms offered, in this order (RFC 4954). Default none. Those that [`ServerExchange::supports`] does not
-    /// know are left out.
+    /// The mechanisms offered, in this order (RFC 4954). Default none. Those that
+    /// [cannot be offered](ServerExchange::supports_over) on a connection are left out there. SCRAM brings
+    /// [`Event::Scram`](super::Event::Scram), CRAM-MD5 [`Event::Challenge`](super::Event::Challenge).
     pub auth: Vec<MechanismName>,
     /// How many RCPT may be undecided at once; replies keep their order. Default 1.
     pub undecided: usize,
@@ -121,10 +122,17 @@ impl Config {
         tls || self.plaintext_auth || !mechanism.exposes_secret()
     }
 
-    /// What is offered in this state.
-    pub(super) fn capabilities(&self, tls: bool) -> Capabilities {
+    /// The mechanisms that may be used over such a stream.
+    pub(super) fn mechanisms(&self, security: &Security) -> Vec<MechanismName> {
+        let tls = security.is_tls();
         let auth = if self.tls == Tls::Required && !tls { &[] } else { &self.auth[..] };
-        let usable = |m: &&MechanismName| self.permits(m, tls) && ServerExchange::supports(m);
+        let usable = |m: &&MechanismName| self.permits(m, tls) && ServerExchange::supports_over(m, security);
+        auth.iter().filter(usable).cloned().collect()
+    }
+
+    /// What is offered over such a stream.
+    pub(super) fn capabilities(&self, security: &Security) -> Capabilities {
+        let tls = security.is_tls();
         Capabilities {
             pipelining: true,
             size: Some(self.limits.message),
@@ -134,7 +142,7 @@ impl Config {
             dsn: self.dsn,
             start_tls: matches!(self.tls, Tls::Offered | Tls::Required) && !tls,
             require_tls: self.require_tls && tls,
-            auth: auth.iter().filter(usable).cloned().collect(),
+            auth: self.mechanisms(security),
             recipients_max: u32::try_from(self.limits.recipients).ok(),
             transactions_max: Some(self.limits.transactions),
             other: self.extensions.clone(),

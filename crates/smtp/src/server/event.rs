@@ -3,9 +3,10 @@
 use crate::address::{ForwardPath, HelloName, ReversePath};
 use crate::outcome::{Accepted, Delivered, Refusal};
 use crate::wire::{MailParams, RcptParams};
+use alloc::string::String;
 use bytes::Bytes;
 use postrider_core::{Closed, Pending, Question, Text};
-use postrider_sasl::{Attempt, Identity};
+use postrider_sasl::{ApopChallenge, Attempt, Identity, ScramAnswer, ScramHash};
 
 /// What a server session reports and asks.
 ///
@@ -28,6 +29,22 @@ pub enum Event {
         answer: Pending<ask::Auth>,
         /// Who it claims to be, and what it shows for it.
         attempt: Attempt,
+    },
+    /// The client logs in with SCRAM: what is kept of this user's password? Only if SCRAM is among the
+    /// [mechanisms](super::Config::auth). If the client proves that it knows the password, [`Event::Auth`] follows.
+    Scram {
+        /// Yes brings the credentials, for a user there is not
+        /// [`ScramCredentials::for_nobody`](postrider_sasl::ScramCredentials::for_nobody).
+        answer: Pending<ask::Scram>,
+        /// Who it claims to be. Not empty, no NUL.
+        user: String,
+        /// The hash function that the credentials must be for.
+        hash: ScramHash,
+    },
+    /// The client logs in with CRAM-MD5. Only if that is among the [mechanisms](super::Config::auth).
+    Challenge {
+        /// Yes brings a timestamp that was never used before.
+        answer: Pending<ask::Challenge>,
     },
     /// A transaction begins.
     Mail {
@@ -78,7 +95,7 @@ pub enum Event {
 
 /// The questions of a server session.
 pub mod ask {
-    use super::{Accepted, Delivered, Identity, Question, Refusal, Verdict};
+    use super::{Accepted, ApopChallenge, Delivered, Identity, Question, Refusal, ScramAnswer, Verdict};
 
     /// A question that [`Server::answer`](crate::Server::answer) takes an answer to.
     pub trait Ask: Question + sealed::Sealed {
@@ -112,6 +129,10 @@ pub mod ask {
         Hello: Accepted => Plain;
         /// Who is it?
         Auth: Identity => Auth;
+        /// What is kept of the user's password?
+        Scram: ScramAnswer => Scram;
+        /// Which timestamp was never used before?
+        Challenge: ApopChallenge => Challenge;
         /// May it send from here?
         Mail: Accepted => Plain;
         /// Is mail taken for this recipient?
@@ -133,6 +154,10 @@ pub enum Verdict {
     Plain(Result<Accepted, Refusal>),
     /// To a login.
     Auth(Result<Identity, Refusal>),
+    /// To SCRAM's question.
+    Scram(Result<ScramAnswer, Refusal>),
+    /// To CRAM-MD5's question.
+    Challenge(Result<ApopChallenge, Refusal>),
     /// To a message.
     Message(Result<Delivered, Refusal>),
 }

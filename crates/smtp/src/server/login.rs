@@ -1,11 +1,12 @@
 //! AUTH and the exchange after it (RFC 4954).
 
 use super::answers::About;
-use super::{Event, Server, Stage, ask};
-use crate::outcome::no;
+use super::{Event, Held, Server, Stage, ask};
+use crate::outcome::{Refusal, no};
 use crate::wire::Reply;
+use alloc::borrow::ToOwned;
 use postrider_core::{Closed, Framed, LineEnd, Pending};
-use postrider_sasl::{ExchangeError, MechanismName, ServerExchange, ServerStep, line as sasl_line};
+use postrider_sasl::{Channel, Denied, ExchangeError, MechanismName, ServerExchange, ServerStep, line as sasl_line};
 
 impl Server {
     pub(super) fn auth(&mut self, mechanism: &MechanismName, initial: Option<&[u8]>) {
@@ -19,7 +20,8 @@ impl Server {
             // RFC 4954, 6.
             return self.wrong(no(538, 7, 11, "Encryption is required for this mechanism"));
         }
-        if !self.config.auth.contains(mechanism) {
+        let offered = self.config.mechanisms(self.link.security());
+        if !offered.contains(mechanism) {
             return self.wrong(no(504, 5, 4, "The mechanism is not offered"));
         }
         let initial = match initial.map(|text| sasl_line::initial(text, self.config.limits.auth_line)).transpose() {
@@ -27,7 +29,8 @@ impl Server {
             Err(sasl_line::LineError::TooLong { .. }) => return self.wrong(no(500, 5, 6, "The response is too long")),
             Err(sasl_line::LineError::NotBase64) => return self.wrong(no(501, 5, 2, "The response is not base64")),
         };
-        let step = ServerExchange::start(mechanism, initial.as_ref().map(|initial| &initial.reveal()[..]));
+        let channel = Channel::new(self.link.security(), &offered);
+        let step = ServerExchange::start(mechanism, initial.as_ref().map(|initial| &initial.reveal()[..]), &channel);
         self.exchanged(step, 0);
     }
 
@@ -37,34 +40,64 @@ impl Server {
                 self.failed_auth(&no(500, 5, 6, "The login takes too many rounds"));
             }
             Ok(ServerStep::Challenge(challenge, exchange)) => {
-                self.link.put(b"334 ");
-                self.link.put(sasl_line::encode(&challenge).reveal().as_bytes());
-                self.link.end_line();
-                self.stage = Stage::Exchange { exchange, rounds: rounds + 1 };
+                self.challenge(&challenge, Stage::Exchange { exchange, rounds: rounds + 1 });
+            }
+            Ok(ServerStep::Scram(query)) => {
+                let (user, hash) = (query.user().to_owned(), query.hash());
+                let about = About::Scram { query, rounds };
+                self.ask_about(about, |answer: Pending<ask::Scram>| Event::Scram { answer, user, hash });
+            }
+            Ok(ServerStep::Cram(query)) => {
+                let about = About::Challenge { query, rounds };
+                self.ask_about(about, |answer: Pending<ask::Challenge>| Event::Challenge { answer });
             }
             Ok(ServerStep::Attempt(attempt)) => {
-                self.ask_about(About::Auth, |answer: Pending<ask::Auth>| Event::Auth { answer, attempt });
+                let about = About::Auth { last_words: attempt.refusal() };
+                self.ask_about(about, |answer: Pending<ask::Auth>| Event::Auth { answer, attempt });
             }
             Err(ExchangeError::Unsupported) => self.wrong(no(504, 5, 4, "The mechanism is not offered")),
+            // What is wrong with a proof is not the client's business.
+            Err(ExchangeError::Refused(_)) => self.refused_auth(&Denied::Credentials.into()),
+            Err(ExchangeError::WrongHash) => self.refused_auth(&Denied::Temporary.into()),
             Err(_) => self.failed_auth(&no(501, 5, 2, "The response is malformed")),
         }
+    }
+
+    pub(super) fn challenge(&mut self, message: &[u8], then: Stage) {
+        self.link.put(b"334 ");
+        self.link.put(sasl_line::encode(message).reveal().as_bytes());
+        self.link.end_line();
+        self.stage = then;
     }
 
     /// Reads the response to a challenge.
     pub(super) fn response(&mut self) -> bool {
         let limit = self.config.limits.auth_line;
-        let line = match self.link.line(limit) {
-            Framed::Line(line) => Some(line),
-            Framed::TooLong => None,
-            Framed::More if self.link.is_eof() => {
-                self.end(Closed::Eof);
-                return true;
-            }
-            Framed::More => return false,
+        // While the application was asked, a client that did not wait may have been read already.
+        let line = match self.held.take() {
+            Some(Held::Line(line)) => Some(line).filter(|line| line.octets.len() <= limit),
+            Some(Held::TooLong) => None,
+            None => match self.link.line(limit) {
+                Framed::Line(line) => Some(line),
+                Framed::TooLong => None,
+                Framed::More if self.link.is_eof() => {
+                    self.end(Closed::Eof);
+                    return true;
+                }
+                Framed::More => return false,
+            },
         };
         self.timers.command.disarm();
-        let Stage::Exchange { exchange, rounds } = core::mem::replace(&mut self.stage, Stage::Command) else {
-            unreachable!("a response is read only within an exchange");
+        let (exchange, rounds) = match core::mem::replace(&mut self.stage, Stage::Command) {
+            Stage::Exchange { exchange, rounds } => (exchange, rounds),
+            Stage::Refused { refusal } => {
+                self.link.trace_in(b"", Some(0));
+                self.refused_auth(&refusal);
+                return true;
+            }
+            Stage::Handshake { .. } | Stage::Greeting | Stage::Command | Stage::Body(_) => {
+                unreachable!("a response is read only within an exchange")
+            }
         };
         let Some(line) = line else {
             // RFC 4954, 4.
@@ -82,6 +115,13 @@ impl Server {
             Err(_) => self.failed_auth(&no(501, 5, 2, "The response is not base64")),
         }
         true
+    }
+
+    pub(super) fn refused_auth(&mut self, refusal: &Refusal) {
+        self.failed_auth(&refusal.reply());
+        if refusal.closes() && !self.link.is_closed() {
+            self.end(Closed::ByUs);
+        }
     }
 
     pub(super) fn failed_auth(&mut self, reply: &Reply) {

@@ -28,7 +28,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use answers::Slot;
 use postrider_core::{Closed, Instant, Line, Link, Machine, Pending, Security, SessionId, Stale, Step, Tap, Text};
-use postrider_sasl::{Identity, ServerExchange};
+use postrider_sasl::{Denied, Identity, ServerExchange};
 use receiving::Receiving;
 use timers::Timers;
 
@@ -84,6 +84,8 @@ enum Stage {
     Command,
     /// The response to a challenge is next.
     Exchange { exchange: ServerExchange, rounds: u32 },
+    /// Whatever the client answers to the last words, its login is refused.
+    Refused { refusal: Refusal },
     /// The message is next.
     Body(Box<Receiving>),
 }
@@ -175,7 +177,9 @@ impl Server {
         // A question that is stale already needs no answer.
         let _ = match event {
             Event::Hello { answer, .. } => self.refuse(answer, why),
-            Event::Auth { answer, .. } => self.refuse(answer, why),
+            Event::Auth { answer, .. } => self.refuse(answer, Denied::Temporary.into()),
+            Event::Scram { answer, .. } => self.refuse(answer, Denied::Temporary.into()),
+            Event::Challenge { answer } => self.refuse(answer, Denied::Temporary.into()),
             Event::Mail { answer, .. } => self.refuse(answer, why),
             Event::Rcpt { answer, .. } => self.refuse(answer, why),
             Event::Data { answer } => self.refuse(answer, why),
@@ -253,7 +257,7 @@ impl Server {
             }
             Stage::Greeting => self.greet(),
             Stage::Command => self.command(),
-            Stage::Exchange { .. } => self.response(),
+            Stage::Exchange { .. } | Stage::Refused { .. } => self.response(),
             Stage::Body(_) => self.body(),
         }
     }

@@ -18,7 +18,7 @@ impl Server {
     pub(super) fn put_hello(&mut self, verb: Verb) {
         let mut lines = Vec::new();
         if verb != Verb::Helo {
-            lines = self.config.capabilities(self.dialogue.is_tls()).lines();
+            lines = self.config.capabilities(self.link.security()).lines();
         }
         let last = lines.len();
         self.link.put(if last == 0 { b"250 " } else { b"250-" });

@@ -4,7 +4,8 @@ use super::answers::About;
 use super::event::Verdict;
 use super::{Server, Stage};
 use crate::outcome::{Refusal, no};
-use postrider_core::{Closed, Instant, Text, Timer};
+use postrider_core::{Closed, Instant, Timer};
+use postrider_sasl::Denied;
 
 #[derive(Debug, Default)]
 pub(super) struct Timers {
@@ -29,11 +30,9 @@ impl Server {
             if slot.timer.tick(now) {
                 let no = Refusal::undecided();
                 slot.verdict = Some(match slot.about {
-                    About::Auth => Verdict::Auth(Err(Refusal::transient(
-                        454,
-                        (7, 0),
-                        Text::literal("Temporary authentication failure"),
-                    ))),
+                    About::Auth { .. } => Verdict::Auth(Err(Denied::Temporary.into())),
+                    About::Scram { .. } => Verdict::Scram(Err(Denied::Temporary.into())),
+                    About::Challenge { .. } => Verdict::Challenge(Err(Denied::Temporary.into())),
                     About::Message => Verdict::Message(Err(no)),
                     About::Hello { .. } | About::Mail { .. } | About::Rcpt | About::Data => Verdict::Plain(Err(no)),
                     About::Verify | About::Said { .. } => Verdict::Plain(Err(no)),
@@ -62,7 +61,7 @@ impl Server {
             // While the application thinks, the client has no duty.
             _ if !self.slots.is_empty() => timers.command.disarm(),
             Stage::Greeting => {}
-            Stage::Handshake { .. } | Stage::Command | Stage::Exchange { .. } => {
+            Stage::Handshake { .. } | Stage::Command | Stage::Exchange { .. } | Stage::Refused { .. } => {
                 timers.command.arm_if_off(limits.command);
                 if timers.command.tick(now) {
                     if !self.link.is_gated() {

@@ -13,7 +13,7 @@ use core::task::Poll;
 use postrider_core::{Closed, Security, Session, SessionId};
 use postrider_io::Tls;
 use postrider_io::tokio::Driver;
-use postrider_sasl::{Attempt, Denied, Identity};
+use postrider_sasl::{ApopChallenge, Attempt, Denied, Identity, ScramAnswer, ScramHash};
 use std::io;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -35,6 +35,17 @@ pub trait Handler: Send {
     /// Who is it? Nobody, unless this says so.
     fn auth(&mut self, attempt: Attempt) -> impl Future<Output = Result<Identity, Refusal>> + Send {
         async { Err(Denied::Credentials.into()) }
+    }
+
+    /// What is kept of this user's password? Only if SCRAM is among the [mechanisms](server::Config::auth). For users
+    /// there are not, say [`ScramCredentials::for_nobody`](postrider_sasl::ScramCredentials::for_nobody).
+    fn scram(&mut self, user: &str, hash: ScramHash) -> impl Future<Output = Result<ScramAnswer, Refusal>> + Send {
+        async { Err(Denied::Temporary.into()) }
+    }
+
+    /// A timestamp never used before. Only if CRAM-MD5 is among the [mechanisms](server::Config::auth).
+    fn challenge(&mut self) -> impl Future<Output = Result<ApopChallenge, Refusal>> + Send {
+        async { Err(Denied::Temporary.into()) }
     }
 
     /// May it send from here?
@@ -133,6 +144,14 @@ where
             }
             Event::Auth { answer, attempt } => {
                 let verdict = at.meanwhile(handler.auth(attempt)).await;
+                late = at.driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
+            }
+            Event::Scram { answer, user, hash } => {
+                let verdict = at.meanwhile(handler.scram(&user, hash)).await;
+                late = at.driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
+            }
+            Event::Challenge { answer } => {
+                let verdict = at.meanwhile(handler.challenge()).await;
                 late = at.driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
             }
             Event::Mail { answer, from, params } => {
