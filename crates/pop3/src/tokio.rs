@@ -64,7 +64,7 @@ use core::task::Poll;
 use postrider_core::{Closed, Misuse, Pending, Secret, SessionId, Text};
 use postrider_io::Tls;
 use postrider_io::tokio::Driver;
-use postrider_sasl::{Attempt, Mechanism};
+use postrider_sasl::{ApopChallenge, Attempt, Denied, Mechanism, ScramAnswer, ScramHash};
 use std::io;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -75,6 +75,17 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub trait Handler: Send {
     /// May this user open the maildrop, and what is in it? See [`Event::Open`].
     fn open(&mut self, attempt: Attempt) -> impl Future<Output = Result<Vec<MessageMeta>, Refusal>> + Send;
+
+    /// What is kept of this user's password? Only if SCRAM is among the [mechanisms](server::Config::mechanisms). For
+    /// users there are not, say [`ScramCredentials::for_nobody`](postrider_sasl::ScramCredentials::for_nobody).
+    fn scram(&mut self, user: &str, hash: ScramHash) -> impl Future<Output = Result<ScramAnswer, Refusal>> + Send {
+        async { Err(Denied::Temporary.into()) }
+    }
+
+    /// A timestamp never used before. Only if CRAM-MD5 is among the [mechanisms](server::Config::mechanisms).
+    fn challenge(&mut self) -> impl Future<Output = Result<ApopChallenge, Refusal>> + Send {
+        async { Err(Denied::Temporary.into()) }
+    }
 
     /// The octets of a message from `at` on, as many as are at hand; none at its end. Its lines end with CRLF.
     ///
@@ -128,6 +139,14 @@ where
             Event::Open { answer, attempt, .. } => {
                 let opened = meanwhile(&mut driver, &mut early, handler.open(attempt)).await;
                 let _ = driver.session().answer(answer, opened);
+            }
+            Event::Scram { answer, user, hash } => {
+                let known = meanwhile(&mut driver, &mut early, handler.scram(&user, hash)).await;
+                let _ = driver.session().answer(answer, known);
+            }
+            Event::Challenge { answer } => {
+                let made = meanwhile(&mut driver, &mut early, handler.challenge()).await;
+                let _ = driver.session().answer(answer, made);
             }
             Event::Retrieve { answer, message, .. } => {
                 let sent = send(&mut driver, &mut early, &mut handler, &answer, message).await;

@@ -4,7 +4,7 @@ use super::answer::{AppendedAt, Copied, Expunged, FetchPart, Found, Listed, Refu
 use super::{RespondError, Server};
 use crate::wire::MailboxStatus;
 use postrider_core::{Question, Stale};
-use postrider_sasl::{Denied, Identity};
+use postrider_sasl::{ApopChallenge, Denied, Identity, ScramAnswer};
 
 /// A question that a [`Server`] asks.
 pub trait Ask: Question + Sized {
@@ -44,6 +44,10 @@ macro_rules! questions {
 questions! {
     /// Are they who they claim to be?
     Auth => Identity, Denied, settle_auth;
+    /// What is kept of the user's password?
+    Scram => ScramAnswer, Denied, settle_scram;
+    /// Which timestamp was never used before?
+    Challenge => ApopChallenge, Denied, settle_challenge;
     /// What is in the mailbox?
     Select => Selected, Refusal, settle_select;
     /// Which mailboxes are there? Streams [`Listed`].

@@ -11,7 +11,7 @@ use crate::wire::{
 use alloc::string::String;
 use bytes::Bytes;
 use postrider_core::{Closed, ProtocolError, Text};
-use postrider_sasl::{Attempt, MechanismName, ServerExchange};
+use postrider_sasl::{Attempt, Channel, MechanismName, ServerExchange};
 
 impl Command {
     /// Its word. `None` for what no dialogue knows.
@@ -91,7 +91,7 @@ impl Server {
     fn carry_out(&mut self, tag: Tag, verb: Verb, command: Command) {
         match command {
             Command::Capability => {
-                let listed = self.config.listed(self.security().is_tls(), self.identity.is_some());
+                let listed = self.config.listed(self.security(), self.identity.is_some());
                 self.data(&Data::Capability(listed));
                 self.complete_ok(tag, verb);
             }
@@ -197,15 +197,17 @@ impl Server {
         let Some(mechanism) = MechanismName::parse(authenticate.mechanism.as_str().as_bytes()) else {
             return self.complete_no(tag, verb, Some(Code::Cannot), "Unknown mechanism");
         };
-        if !self.config.mechanisms(tls).any(|name| *name == mechanism) {
-            return if !tls && self.config.mechanisms(true).any(|name| *name == mechanism) {
+        let offered: Vec<_> = self.config.mechanisms(self.security()).cloned().collect();
+        if !offered.contains(&mechanism) {
+            return if !tls && mechanism.exposes_secret() && self.config.mechanisms.contains(&mechanism) {
                 self.complete_no(tag, verb, Some(Code::PrivacyRequired), "TLS is needed first")
             } else {
                 self.complete_no(tag, verb, Some(Code::Cannot), "Unknown mechanism")
             };
         }
         let initial = authenticate.initial.as_ref().map(|initial| &initial.reveal()[..]);
-        self.sasl_step(tag, ServerExchange::start(&mechanism, initial));
+        let channel = Channel::new(self.security(), &offered);
+        self.sasl_step(tag, ServerExchange::start(&mechanism, initial, &channel));
     }
 
     fn log_in(&mut self, tag: Tag, user: &Bytes, password: &Password) {
@@ -223,7 +225,7 @@ impl Server {
         let (Some(user), Some(password)) = (text(user), text(password.reveal())) else {
             return self.login_failed(tag, verb, Some(Code::AuthenticationFailed), "Malformed credentials");
         };
-        let answer = self.ask::<ask::Auth>(tag, verb, Question::Auth);
+        let answer = self.ask::<ask::Auth>(tag, verb, Question::Auth(None));
         self.events.push_back(Event::Auth { answer, attempt: Attempt::password(user, password) });
     }
 

@@ -3,7 +3,7 @@
 use crate::wire::{Atom, Capabilities, Capability, Id, ListPattern, NamespaceEntry, Namespaces};
 use alloc::vec::Vec;
 use core::time::Duration;
-use postrider_core::{LinkLimits, Text};
+use postrider_core::{LinkLimits, Security, Text};
 use postrider_sasl::{MechanismName, ServerExchange};
 
 /// What a server offers. One is shared by all its sessions.
@@ -19,7 +19,8 @@ pub struct Config {
     pub implicit_tls: bool,
     /// Offer STARTTLS while the stream is plaintext. Default true.
     pub start_tls: bool,
-    /// The SASL mechanisms on offer, of those [`ServerExchange`] knows. Default PLAIN and LOGIN.
+    /// The SASL mechanisms on offer, where the connection has what they need. Default PLAIN and LOGIN. SCRAM brings
+    /// [`Event::Scram`](super::Event::Scram), CRAM-MD5 [`Event::Challenge`](super::Event::Challenge).
     pub mechanisms: Vec<MechanismName>,
     /// Accept the LOGIN command. Default true.
     pub login: bool,
@@ -119,13 +120,17 @@ impl Config {
     }
 
     /// The mechanisms that may be used now.
-    pub(crate) fn mechanisms(&self, tls: bool) -> impl Iterator<Item = &MechanismName> {
-        let open = self.may_authenticate(tls);
-        self.mechanisms.iter().filter(move |name| ServerExchange::supports(name) && (open || !name.exposes_secret()))
+    pub(crate) fn mechanisms(&self, security: &Security) -> impl Iterator<Item = &MechanismName> {
+        let open = self.may_authenticate(security.is_tls());
+        let fits = move |name: &&MechanismName| {
+            ServerExchange::supports_over(name, security) && (open || !name.exposes_secret())
+        };
+        self.mechanisms.iter().filter(fits)
     }
 
     /// What CAPABILITY says.
-    pub(crate) fn listed(&self, tls: bool, logged_in: bool) -> Capabilities {
+    pub(crate) fn listed(&self, security: &Security, logged_in: bool) -> Capabilities {
+        let tls = security.is_tls();
         let possible = Self::possible();
         let mut listed: Capabilities =
             self.capabilities.iter().filter(|capability| possible.contains(capability)).cloned().collect();
@@ -137,7 +142,7 @@ impl Config {
                 listed.insert(Capability::LoginDisabled);
             }
             listed.insert(Capability::SaslIr);
-            for mechanism in self.mechanisms(tls) {
+            for mechanism in self.mechanisms(security) {
                 let name = Atom::new(mechanism.as_str()).expect("mechanism names are atoms");
                 listed.insert(Capability::Auth(name));
             }

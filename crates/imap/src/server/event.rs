@@ -8,7 +8,7 @@ use crate::wire::{
 use alloc::vec::Vec;
 use bytes::Bytes;
 use postrider_core::{Closed, Pending};
-use postrider_sasl::Attempt;
+use postrider_sasl::{Attempt, ScramHash};
 
 /// What a [`Server`](super::Server) asks and reports.
 ///
@@ -23,6 +23,22 @@ pub enum Event {
         answer: Pending<ask::Auth>,
         /// The claim.
         attempt: Attempt,
+    },
+    /// A user logs in with SCRAM: what is kept of their password? Only if SCRAM is among the
+    /// [mechanisms](super::Config::mechanisms). If the client proves that it knows the password, [`Event::Auth`] follows.
+    Scram {
+        /// Yes brings the credentials, for a user there is not
+        /// [`ScramCredentials::for_nobody`](postrider_sasl::ScramCredentials::for_nobody).
+        answer: Pending<ask::Scram>,
+        /// Who it claims to be. Not empty, no NUL.
+        user: String,
+        /// The hash function that the credentials must be for.
+        hash: ScramHash,
+    },
+    /// A user logs in with CRAM-MD5. Only if that is among the [mechanisms](super::Config::mechanisms).
+    Challenge {
+        /// Yes brings a timestamp that was never used before.
+        answer: Pending<ask::Challenge>,
     },
     /// A mailbox is to be selected. If one was, [`Event::Deselected`] came before.
     ///

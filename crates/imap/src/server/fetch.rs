@@ -42,7 +42,11 @@ fn open(stage: &mut Stage, number: u64) -> Result<&mut FetchOut, Stale> {
         Stage::Asked { number: open, question: Question::Fetch(out), .. } if *open == number => Ok(out),
         Stage::Refreshing { number: open, out, .. } if *open == number => Ok(out),
         Stage::Asked { .. } | Stage::Refreshing { .. } | Stage::Greeting | Stage::Tls { .. } => Err(Stale),
-        Stage::Command | Stage::Discarding { .. } | Stage::Sasl { .. } | Stage::Appending { .. } => Err(Stale),
+        Stage::Command
+        | Stage::Discarding { .. }
+        | Stage::Sasl { .. }
+        | Stage::Refused { .. }
+        | Stage::Appending { .. } => Err(Stale),
         Stage::Idle { .. } | Stage::Completing(_) | Stage::Closed => Err(Stale),
     }
 }
@@ -155,7 +159,7 @@ impl Server {
                 out.message == Message::Open
             }
             Stage::Asked { .. } | Stage::Greeting | Stage::Tls { .. } | Stage::Command => false,
-            Stage::Discarding { .. } | Stage::Sasl { .. } | Stage::Appending { .. } => false,
+            Stage::Discarding { .. } | Stage::Sasl { .. } | Stage::Refused { .. } | Stage::Appending { .. } => false,
             Stage::Idle { .. } | Stage::Completing(_) | Stage::Closed => false,
         }
     }

@@ -10,7 +10,7 @@ use crate::wire::{
 use bytes::Bytes;
 use postrider_core::{Closed, Excerpt, Framed, ProtocolError, Text};
 use postrider_sasl::line::{self, Response};
-use postrider_sasl::{ExchangeError, ServerStep};
+use postrider_sasl::{Denied, ExchangeError, ServerStep};
 
 /// A line that ends IDLE is `DONE`; this is ample.
 const DONE_LIMIT: usize = 64;
@@ -250,8 +250,13 @@ impl Server {
             }
         };
         self.link.trace_in(&line.octets, Some(0));
-        let Stage::Sasl { tag, exchange } = core::mem::replace(&mut self.stage, Stage::Command) else {
-            unreachable!("only called in this stage")
+        let (tag, exchange) = match core::mem::replace(&mut self.stage, Stage::Command) {
+            Stage::Sasl { tag, exchange } => (tag, exchange),
+            Stage::Refused { tag, denied } => {
+                self.denied(tag, Verb::Authenticate, denied);
+                return true;
+            }
+            _ => unreachable!("only called in these stages"),
         };
         match line::response(&line.octets, limit) {
             Ok(Response::Data(data)) => self.sasl_step(tag, exchange.respond(data.reveal())),
@@ -264,18 +269,35 @@ impl Server {
     pub(super) fn sasl_step(&mut self, tag: Tag, step: Result<ServerStep, ExchangeError>) {
         match step {
             Ok(ServerStep::Challenge(challenge, exchange)) => {
-                let text = line::encode(&challenge).into_inner();
-                self.proceed(text.into_bytes().into());
-                self.stage = Stage::Sasl { tag, exchange };
+                self.challenge(&challenge, Stage::Sasl { tag, exchange });
+            }
+            Ok(ServerStep::Scram(query)) => {
+                let (user, hash) = (String::from(query.user()), query.hash());
+                let answer = self.ask::<ask::Scram>(tag, Verb::Authenticate, Question::Scram(query));
+                self.events.push_back(Event::Scram { answer, user, hash });
+            }
+            Ok(ServerStep::Cram(query)) => {
+                let answer = self.ask::<ask::Challenge>(tag, Verb::Authenticate, Question::Challenge(query));
+                self.events.push_back(Event::Challenge { answer });
             }
             Ok(ServerStep::Attempt(attempt)) => {
-                let answer = self.ask::<ask::Auth>(tag, Verb::Authenticate, Question::Auth);
+                let question = Question::Auth(attempt.refusal());
+                let answer = self.ask::<ask::Auth>(tag, Verb::Authenticate, question);
                 self.events.push_back(Event::Auth { answer, attempt });
             }
+            // What is wrong with a proof is not the client's business.
+            Err(ExchangeError::Refused(_)) => self.denied(tag, Verb::Authenticate, Denied::Credentials),
+            Err(ExchangeError::WrongHash) => self.denied(tag, Verb::Authenticate, Denied::Temporary),
             Err(_) => {
                 self.login_failed(tag, Verb::Authenticate, Some(Code::AuthenticationFailed), "Malformed credentials")
             }
         }
+    }
+
+    pub(super) fn challenge(&mut self, message: &[u8], then: Stage) {
+        let text = line::encode(message).into_inner();
+        self.proceed(text.into_bytes().into());
+        self.stage = then;
     }
 
     // ── IDLE ──

@@ -196,6 +196,8 @@ impl Server {
         // A stale question needs no answer.
         let _ = match event {
             Event::Auth { answer, .. } => self.refuse(answer, Denied::Temporary),
+            Event::Scram { answer, .. } => self.refuse(answer, Denied::Temporary),
+            Event::Challenge { answer } => self.refuse(answer, Denied::Temporary),
             Event::Select { answer, .. } => self.refuse(answer, Refusal::unavailable()),
             Event::List { answer, .. } => self.refuse(answer, Refusal::unavailable()),
             Event::Status { answer, .. } => self.refuse(answer, Refusal::unavailable()),
@@ -406,7 +408,11 @@ impl Server {
         let appending = match &self.stage {
             Stage::Appending { .. } | Stage::Asked { question: Question::Appended, .. } => true,
             Stage::Greeting | Stage::Tls { .. } | Stage::Command | Stage::Discarding { .. } => false,
-            Stage::Sasl { .. } | Stage::Idle { .. } | Stage::Asked { .. } | Stage::Refreshing { .. } => false,
+            Stage::Sasl { .. }
+            | Stage::Refused { .. }
+            | Stage::Idle { .. }
+            | Stage::Asked { .. }
+            | Stage::Refreshing { .. } => false,
             Stage::Completing(_) | Stage::Closed => false,
         };
         if appending {
@@ -440,7 +446,7 @@ impl Server {
                 true
             }
             Stage::Greeting => {
-                let code = Code::Capability(self.config.listed(self.link.security().is_tls(), false));
+                let code = Code::Capability(self.config.listed(self.link.security(), false));
                 self.untagged(Condition::Ok, Some(code), self.config.greeting.clone());
                 self.stage = Stage::Command;
                 true
@@ -479,7 +485,7 @@ impl Server {
                 }
                 self.read_done()
             }
-            Stage::Sasl { .. } => self.read_sasl(),
+            Stage::Sasl { .. } | Stage::Refused { .. } => self.read_sasl(),
             Stage::Appending { .. } => self.read_message(),
             Stage::Discarding { .. } => self.discard(),
         }
@@ -517,7 +523,7 @@ impl Server {
         }
         if self.inactive.tick(now) {
             match &self.stage {
-                Stage::Command | Stage::Idle { .. } | Stage::Sasl { .. } => {
+                Stage::Command | Stage::Idle { .. } | Stage::Sasl { .. } | Stage::Refused { .. } => {
                     self.bye(None, "Logged out for inactivity", Closed::TimedOut);
                     return true;
                 }

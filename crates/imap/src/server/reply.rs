@@ -14,11 +14,14 @@ use crate::wire::{
 use alloc::vec::Vec;
 use bytes::Bytes;
 use postrider_core::{Stale, Text};
-use postrider_sasl::{Denied, Identity};
+use postrider_sasl::{ApopChallenge, Denied, Identity, ScramAnswer};
 
 impl Server {
     pub(super) fn settle_auth(&mut self, number: u64, answer: Result<Identity, Denied>) -> Result<(), Stale> {
-        let (tag, verb, _) = self.redeemed(number)?;
+        let (tag, verb, question) = self.redeemed(number)?;
+        let Question::Auth(last_words) = question else {
+            unreachable!("the number was given to another kind of question")
+        };
         match answer {
             Ok(identity) => {
                 self.identity = Some(identity);
@@ -26,22 +29,49 @@ impl Server {
                 let limits = &self.config.limits;
                 self.framer = Framer::commands(FrameLimits::new(limits.command, limits.literals));
                 // RFC 9051, 7.1: the capabilities are others now; saying so spares a question.
-                let code = Code::Capability(self.config.listed(self.link.security().is_tls(), true));
+                let code = Code::Capability(self.config.listed(self.link.security(), true));
                 let text = Text::literal("Logged in");
                 self.complete(tag, verb, Status { condition: Condition::Ok, code: Some(code), text });
             }
-            Err(denied) => {
-                let (code, text) = match denied {
-                    Denied::Credentials => (Code::AuthenticationFailed, "Authentication failed"),
-                    Denied::Temporary => (Code::Unavailable, "Cannot check the credentials now"),
-                    Denied::Expired => (Code::Expired, "The password has expired"),
-                    Denied::Forbidden => (Code::AuthorizationFailed, "Not allowed here"),
-                    _ => (Code::AuthenticationFailed, "Authentication failed"),
-                };
-                self.login_failed(tag, verb, Some(code), text);
-            }
+            Err(denied) => match last_words {
+                None => self.denied(tag, verb, denied),
+                Some(words) => self.challenge(&words, Stage::Refused { tag, denied }),
+            },
         }
         Ok(())
+    }
+
+    pub(super) fn settle_scram(&mut self, number: u64, answer: Result<ScramAnswer, Denied>) -> Result<(), Stale> {
+        let (tag, verb, question) = self.redeemed(number)?;
+        let Question::Scram(query) = question else { unreachable!("the number was given to another kind of question") };
+        match answer {
+            Ok(answer) => self.sasl_step(tag, query.answer(answer)),
+            Err(denied) => self.denied(tag, verb, denied),
+        }
+        Ok(())
+    }
+
+    pub(super) fn settle_challenge(&mut self, number: u64, answer: Result<ApopChallenge, Denied>) -> Result<(), Stale> {
+        let (tag, verb, question) = self.redeemed(number)?;
+        let Question::Challenge(query) = question else {
+            unreachable!("the number was given to another kind of question")
+        };
+        match answer {
+            Ok(challenge) => self.sasl_step(tag, Ok(query.answer(challenge))),
+            Err(denied) => self.denied(tag, verb, denied),
+        }
+        Ok(())
+    }
+
+    pub(super) fn denied(&mut self, tag: Tag, verb: Verb, denied: Denied) {
+        let (code, text) = match denied {
+            Denied::Credentials => (Code::AuthenticationFailed, "Authentication failed"),
+            Denied::Temporary => (Code::Unavailable, "Cannot check the credentials now"),
+            Denied::Expired => (Code::Expired, "The password has expired"),
+            Denied::Forbidden => (Code::AuthorizationFailed, "Not allowed here"),
+            _ => (Code::AuthenticationFailed, "Authentication failed"),
+        };
+        self.login_failed(tag, verb, Some(code), text);
     }
 
     pub(super) fn settle_select(&mut self, number: u64, answer: Result<Selected, Refusal>) -> Result<(), Stale> {

@@ -5,7 +5,8 @@ use super::fetch::FetchOut;
 use crate::dialogue::Verb;
 use crate::wire::{Condition, Mailbox, SearchReturn, Status, StatusItems, Tag};
 use alloc::boxed::Box;
-use postrider_sasl::ServerExchange;
+use alloc::vec::Vec;
+use postrider_sasl::{CramQuery, Denied, ScramQuery, ServerExchange};
 
 /// What the session does next.
 pub(super) enum Stage {
@@ -19,6 +20,8 @@ pub(super) enum Stage {
     Discarding { left: u64, done: Done },
     /// A base64 line of AUTHENTICATE is to be read.
     Sasl { tag: Tag, exchange: ServerExchange },
+    /// Whatever the client answers to the last words, its login is refused.
+    Refused { tag: Tag, denied: Denied },
     /// The message of APPEND is coming.
     Appending { tag: Tag },
     /// IDLE.
@@ -35,16 +38,39 @@ pub(super) enum Stage {
 
 /// What the application was asked, and what its answer needs.
 pub(super) enum Question {
-    Auth,
-    Select { mailbox: Mailbox, read_only: bool },
-    List { lsub: bool, request: ListRequest },
-    Status { mailbox: Mailbox, items: StatusItems },
+    /// The octets are sent before the login is refused.
+    Auth(Option<Vec<u8>>),
+    Scram(ScramQuery),
+    Challenge(CramQuery),
+    Select {
+        mailbox: Mailbox,
+        read_only: bool,
+    },
+    List {
+        lsub: bool,
+        request: ListRequest,
+    },
+    Status {
+        mailbox: Mailbox,
+        items: StatusItems,
+    },
     Manage,
-    Append { waits: bool, size: u64 },
+    Append {
+        waits: bool,
+        size: u64,
+    },
     Appended,
     Fetch(FetchOut),
-    Store { uid: bool, silent: bool, expunged: bool },
-    Search { uid: bool, returns: Option<SearchReturn>, expunged: bool },
+    Store {
+        uid: bool,
+        silent: bool,
+        expunged: bool,
+    },
+    Search {
+        uid: bool,
+        returns: Option<SearchReturn>,
+        expunged: bool,
+    },
     Copy,
     Expunge,
 }

@@ -20,7 +20,8 @@ pub struct Config {
     pub dangerous_plaintext_login: bool,
     /// Offer USER and PASS. Default: yes.
     pub user: bool,
-    /// Mechanisms to offer with AUTH, if postrider-sasl has their server half. Default: PLAIN and LOGIN.
+    /// Mechanisms to offer with AUTH, where the connection has what they need. Default: PLAIN and LOGIN. SCRAM brings
+    /// [`Event::Scram`](super::Event::Scram), CRAM-MD5 [`Event::Challenge`](super::Event::Challenge).
     pub mechanisms: Vec<MechanismName>,
     /// Offer UTF8 (RFC 6856), user names included. Default: no.
     pub utf8: bool,

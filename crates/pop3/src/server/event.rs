@@ -1,10 +1,11 @@
 //! What a server asks and reports, and what becomes of the answers.
 
 use super::{Busy, Server};
-use crate::wire::{MessageMeta, Refusal};
+use crate::wire::{MessageMeta, Refusal, Verb};
+use alloc::string::String;
 use alloc::vec::Vec;
 use postrider_core::{Closed, Pending, Question, Stale, Text};
-use postrider_sasl::{Attempt, Denied};
+use postrider_sasl::{ApopChallenge, Attempt, Denied, ScramAnswer, ScramHash};
 
 /// What a server asks and reports.
 #[derive(Debug)]
@@ -20,6 +21,22 @@ pub enum Event {
         attempt: Attempt,
         /// Whether the client said UTF8 (RFC 6856): messages may be sent with UTF-8 in their headers.
         utf8: bool,
+    },
+    /// A user logs in with SCRAM: what is kept of their password? Only if SCRAM is among the
+    /// [mechanisms](super::Config::mechanisms). If the client proves that it knows the password, [`Event::Open`] follows.
+    Scram {
+        /// Yes brings the credentials, for a user there is not
+        /// [`ScramCredentials::for_nobody`](postrider_sasl::ScramCredentials::for_nobody).
+        answer: Pending<ask::Scram>,
+        /// Who it claims to be. Not empty, no NUL.
+        user: String,
+        /// The hash function that the credentials must be for.
+        hash: ScramHash,
+    },
+    /// A user logs in with CRAM-MD5. Only if that is among the [mechanisms](super::Config::mechanisms).
+    Challenge {
+        /// Yes brings a timestamp that was never used before.
+        answer: Pending<ask::Challenge>,
     },
     /// A message is wanted. Give it with [`Server::write`] or [`Server::write_shared`], then accept; or refuse before
     /// anything was written.
@@ -46,7 +63,7 @@ pub enum Event {
 
 /// The questions.
 pub mod ask {
-    use super::{MessageMeta, Question, Refusal};
+    use super::{ApopChallenge, MessageMeta, Question, Refusal, ScramAnswer};
     use alloc::vec::Vec;
 
     /// May this user open the maildrop?
@@ -55,6 +72,24 @@ pub mod ask {
 
     impl Question for Open {
         type Yes = Vec<MessageMeta>;
+        type No = Refusal;
+    }
+
+    /// What is kept of the user's password?
+    #[derive(Debug)]
+    pub enum Scram {}
+
+    impl Question for Scram {
+        type Yes = ScramAnswer;
+        type No = Refusal;
+    }
+
+    /// Which timestamp was never used before?
+    #[derive(Debug)]
+    pub enum Challenge {}
+
+    impl Question for Challenge {
+        type Yes = ApopChallenge;
         type No = Refusal;
     }
 
@@ -77,7 +112,7 @@ pub mod ask {
     }
 }
 
-/// A question of this server's. Sealed: the three in [`ask`].
+/// A question of this server's. Sealed: those in [`ask`].
 pub trait Ask: Question + Sized + sealed::Settle {}
 
 impl<Q: Question + sealed::Settle> Ask for Q {}
@@ -102,15 +137,65 @@ impl sealed::Settle for ask::Open {
         answer: Result<Vec<MessageMeta>, Refusal>,
     ) -> Result<(), Stale> {
         let number = server.link.redeem(&pending)?;
-        let Busy::Opening(question, verb) = server.now else { return Err(Stale) };
-        if question != number {
+        if !matches!(server.now, Busy::Opening(question, ..) if question == number) {
             return Err(Stale);
         }
-        server.now = Busy::Ready;
+        let Busy::Opening(_, verb, last_words) = core::mem::replace(&mut server.now, Busy::Ready) else {
+            unreachable!("it is matched above")
+        };
+        server.progress = true;
+        match (answer, last_words) {
+            (Ok(maildrop), _) => server.opened(verb, maildrop),
+            (Err(why), None) => server.login_failed(verb, &why),
+            (Err(why), Some(words)) => server.challenge(&words, Busy::Refused(why)),
+        }
+        Ok(())
+    }
+
+    fn decline(server: &mut Server, pending: Pending<Self>) -> Result<(), Stale> {
+        Self::settle(server, pending, Err(Refusal::from(Denied::Temporary)))
+    }
+}
+
+impl sealed::Settle for ask::Scram {
+    fn settle(server: &mut Server, pending: Pending<Self>, answer: Result<ScramAnswer, Refusal>) -> Result<(), Stale> {
+        let number = server.link.redeem(&pending)?;
+        if !matches!(server.now, Busy::Scram(question, _) if question == number) {
+            return Err(Stale);
+        }
+        let Busy::Scram(_, query) = core::mem::replace(&mut server.now, Busy::Ready) else {
+            unreachable!("it is matched above")
+        };
         server.progress = true;
         match answer {
-            Ok(maildrop) => server.opened(verb, maildrop),
-            Err(why) => server.login_failed(verb, &why),
+            Ok(answer) => server.exchange(query.answer(answer)),
+            Err(why) => server.login_failed(Verb::Auth, &why),
+        }
+        Ok(())
+    }
+
+    fn decline(server: &mut Server, pending: Pending<Self>) -> Result<(), Stale> {
+        Self::settle(server, pending, Err(Refusal::from(Denied::Temporary)))
+    }
+}
+
+impl sealed::Settle for ask::Challenge {
+    fn settle(
+        server: &mut Server,
+        pending: Pending<Self>,
+        answer: Result<ApopChallenge, Refusal>,
+    ) -> Result<(), Stale> {
+        let number = server.link.redeem(&pending)?;
+        if !matches!(server.now, Busy::Challenge(question, _) if question == number) {
+            return Err(Stale);
+        }
+        let Busy::Challenge(_, query) = core::mem::replace(&mut server.now, Busy::Ready) else {
+            unreachable!("it is matched above")
+        };
+        server.progress = true;
+        match answer {
+            Ok(challenge) => server.exchange(Ok(query.answer(challenge))),
+            Err(why) => server.login_failed(Verb::Auth, &why),
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use crate::wire::{Capabilities, LanguageRange, MessageMeta, Refusal, ResponseCod
 use alloc::string::String;
 use alloc::vec::Vec;
 use postrider_core::{Closed, ProtocolError, Secret, Text};
-use postrider_sasl::{Apop, Attempt, ExchangeError, MechanismName, ServerExchange, ServerStep, line};
+use postrider_sasl::{Apop, Attempt, Channel, Denied, ExchangeError, MechanismName, ServerExchange, ServerStep, line};
 
 impl Server {
     pub(super) fn user(&mut self, name: String) {
@@ -56,7 +56,8 @@ impl Server {
 
     pub(super) fn mechanisms(&self) -> Vec<MechanismName> {
         let offered = |mechanism: &&MechanismName| {
-            ServerExchange::supports(mechanism) && (self.may_send_password() || !mechanism.exposes_secret())
+            ServerExchange::supports_over(mechanism, self.link.security())
+                && (self.may_send_password() || !mechanism.exposes_secret())
         };
         self.config.mechanisms.iter().filter(offered).cloned().collect()
     }
@@ -65,7 +66,8 @@ impl Server {
         if !self.config.mechanisms.contains(mechanism) || !ServerExchange::supports(mechanism) {
             return self.mistake(Text::literal("the mechanism is not offered"));
         }
-        if !self.mechanisms().contains(mechanism) {
+        let offered = self.mechanisms();
+        if !offered.contains(mechanism) {
             return self.no(&Refusal::permanent(Text::literal("this mechanism may be used only after STLS")));
         }
         let initial = match initial.map(|initial| line::initial(initial.as_bytes(), self.config.limits.line)) {
@@ -73,7 +75,9 @@ impl Server {
             Some(Ok(initial)) => Some(initial),
             Some(Err(error)) => return self.mistake(text(&error)),
         };
-        let step = ServerExchange::start(mechanism, initial.as_ref().map(|initial| initial.reveal().as_slice()));
+        let channel = Channel::new(self.link.security(), &offered);
+        let initial = initial.as_ref().map(|initial| initial.reveal().as_slice());
+        let step = ServerExchange::start(mechanism, initial, &channel);
         self.exchange(step);
     }
 
@@ -91,21 +95,39 @@ impl Server {
     pub(super) fn exchange(&mut self, step: Result<ServerStep, ExchangeError>) {
         match step {
             Ok(ServerStep::Challenge(challenge, exchange)) => {
-                self.link.put(b"+ ");
-                self.link.put(line::encode(&challenge).reveal().as_bytes());
-                self.link.end_line();
-                self.now = Busy::Exchange(exchange);
+                self.challenge(&challenge, Busy::Exchange(exchange));
+            }
+            Ok(ServerStep::Scram(query)) => {
+                let (user, hash) = (String::from(query.user()), query.hash());
+                let (answer, number) = self.link.ask();
+                self.now = Busy::Scram(number, query);
+                self.events.push_back(Event::Scram { answer, user, hash });
+            }
+            Ok(ServerStep::Cram(query)) => {
+                let (answer, number) = self.link.ask();
+                self.now = Busy::Challenge(number, query);
+                self.events.push_back(Event::Challenge { answer });
             }
             Ok(ServerStep::Attempt(attempt)) => self.open(attempt, Verb::Auth),
+            // What is wrong with a proof is not the client's business.
+            Err(ExchangeError::Refused(_)) => self.login_failed(Verb::Auth, &Refusal::from(Denied::Credentials)),
+            Err(ExchangeError::WrongHash) => self.login_failed(Verb::Auth, &Refusal::from(Denied::Temporary)),
             Err(error) => {
                 self.login_failed(Verb::Auth, &Refusal { code: Some(ResponseCode::Auth), text: text(&error) })
             }
         }
     }
 
+    pub(super) fn challenge(&mut self, message: &[u8], then: Busy) {
+        self.link.put(b"+ ");
+        self.link.put(line::encode(message).reveal().as_bytes());
+        self.link.end_line();
+        self.now = then;
+    }
+
     pub(super) fn open(&mut self, attempt: Attempt, verb: Verb) {
         let (answer, number) = self.link.ask();
-        self.now = Busy::Opening(number, verb);
+        self.now = Busy::Opening(number, verb, attempt.refusal());
         self.events.push_back(Event::Open { answer, attempt, utf8: self.utf8 });
     }
 

@@ -33,7 +33,7 @@ use postrider_core::{
     Closed, Framed, Instant, Link, Machine, Misuse, Pending, ProtocolError, Security, SessionId, Stale, Step, Tap,
     Text, Timer, session_over_link,
 };
-use postrider_sasl::{ApopChallenge, Attempt, ServerExchange};
+use postrider_sasl::{ApopChallenge, Attempt, CramQuery, ScramQuery, ServerExchange};
 use top::Top;
 
 /// One session with one client.
@@ -71,7 +71,12 @@ enum Busy {
     /// Waiting for the next command.
     Ready,
     Exchange(ServerExchange),
-    Opening(u64, Verb),
+    /// The application judges a login. The octets are sent before it is refused.
+    Opening(u64, Verb, Option<Vec<u8>>),
+    Scram(u64, ScramQuery),
+    Challenge(u64, CramQuery),
+    /// Whatever the client answers to the last words, its login is refused.
+    Refused(Refusal),
     Listing(Listing, usize),
     Retrieving(Box<Retrieval>),
     Committing(u64),
@@ -164,6 +169,8 @@ impl Server {
         // If it is stale, it was answered by time.
         let _ = match event {
             Event::Open { answer, .. } => ask::Open::decline(self, answer),
+            Event::Scram { answer, .. } => ask::Scram::decline(self, answer),
+            Event::Challenge { answer } => ask::Challenge::decline(self, answer),
             Event::Retrieve { answer, .. } => ask::Retrieve::decline(self, answer),
             Event::Commit { answer, .. } => ask::Commit::decline(self, answer),
             Event::Closed(_) => Ok(()),
@@ -201,7 +208,8 @@ impl Server {
             Busy::Retrieving(retrieval) => {
                 retrieval.question == number && !retrieval.top.as_ref().is_some_and(Top::is_done)
             }
-            Busy::Ready | Busy::Exchange(_) | Busy::Opening(..) | Busy::Listing(..) | Busy::Committing(_) => false,
+            Busy::Ready | Busy::Exchange(_) | Busy::Opening(..) | Busy::Scram(..) | Busy::Challenge(..) => false,
+            Busy::Refused(_) | Busy::Listing(..) | Busy::Committing(_) => false,
         }
     }
 
@@ -242,12 +250,13 @@ impl Server {
             return true;
         }
         match &mut self.now {
-            Busy::Opening(..) | Busy::Retrieving(_) | Busy::Committing(_) => false,
+            Busy::Opening(..) | Busy::Scram(..) | Busy::Challenge(..) => false,
+            Busy::Retrieving(_) | Busy::Committing(_) => false,
             Busy::Listing(..) => {
                 self.list_more();
                 true
             }
-            Busy::Ready | Busy::Exchange(_) if self.shutting_down.is_some() => {
+            Busy::Ready | Busy::Exchange(_) | Busy::Refused(_) if self.shutting_down.is_some() => {
                 let why = self.shutting_down.take().expect("it was just seen to be there");
                 self.no(&Refusal::temporary(why));
                 self.close(Closed::ByUs);
@@ -266,14 +275,20 @@ impl Server {
                 }
                 Framed::More => self.end_of_stream(),
             },
-            Busy::Exchange(_) => match self.link.line(self.config.limits.sasl_line) {
+            Busy::Exchange(_) | Busy::Refused(_) => match self.link.line(self.config.limits.sasl_line) {
                 Framed::Line(line) => {
                     self.link.trace_in(b"", Some(0));
                     self.progress = true;
-                    let Busy::Exchange(exchange) = core::mem::replace(&mut self.now, Busy::Ready) else {
-                        unreachable!("it is matched above")
-                    };
-                    self.respond(exchange, &line.octets);
+                    match core::mem::replace(&mut self.now, Busy::Ready) {
+                        Busy::Exchange(exchange) => self.respond(exchange, &line.octets),
+                        Busy::Refused(why) => self.login_failed(Verb::Auth, &why),
+                        Busy::Ready | Busy::Opening(..) | Busy::Scram(..) | Busy::Challenge(..) => {
+                            unreachable!("it is matched above")
+                        }
+                        Busy::Listing(..) | Busy::Retrieving(_) | Busy::Committing(_) => {
+                            unreachable!("it is matched above")
+                        }
+                    }
                     true
                 }
                 Framed::TooLong => {
@@ -448,13 +463,14 @@ impl Server {
     fn give_up_waiting(&mut self) {
         let later = Refusal::temporary(Text::literal("this takes too long, try again later"));
         match core::mem::replace(&mut self.now, Busy::Ready) {
-            Busy::Opening(_, verb) => self.login_failed(verb, &later),
+            Busy::Opening(_, verb, _) => self.login_failed(verb, &later),
+            Busy::Scram(..) | Busy::Challenge(..) => self.login_failed(Verb::Auth, &later),
             Busy::Retrieving(retrieval) => {
                 // What is incomplete is closed; there is nobody to be told of it.
                 let _ = self.retrieved(retrieval, Err(later));
             }
             Busy::Committing(_) => self.not_committed(&later),
-            Busy::Ready | Busy::Exchange(_) | Busy::Listing(..) => {
+            Busy::Ready | Busy::Exchange(_) | Busy::Refused(_) | Busy::Listing(..) => {
                 unreachable!("it is the client's turn then")
             }
         }
@@ -470,8 +486,9 @@ impl Server {
         match self.now {
             // Until the client reads, the application cannot write.
             Busy::Retrieving(_) if self.link.is_congested() => Turn::Clients,
-            Busy::Opening(..) | Busy::Retrieving(_) | Busy::Committing(_) => Turn::Applications,
-            Busy::Ready | Busy::Exchange(_) | Busy::Listing(..) => Turn::Clients,
+            Busy::Opening(..) | Busy::Scram(..) | Busy::Challenge(..) => Turn::Applications,
+            Busy::Retrieving(_) | Busy::Committing(_) => Turn::Applications,
+            Busy::Ready | Busy::Exchange(_) | Busy::Refused(_) | Busy::Listing(..) => Turn::Clients,
         }
     }
 
