@@ -3,6 +3,7 @@
 use crate::client::LONGEST_TRACE;
 use crate::{ApopChallenge, Attempt, Channel, CramDigest, MechanismName, ScramHash, ScramQuery, hash, oauth, scram};
 use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use postrider_core::{Secret, Security};
@@ -24,7 +25,7 @@ pub enum ServerStep {
 
 /// A server's exchange with one client, waiting for a response.
 #[derive(Debug)]
-pub struct ServerExchange(pub(crate) State);
+pub struct ServerExchange(Box<State>);
 
 #[derive(Debug)]
 pub(crate) enum State {
@@ -49,7 +50,7 @@ impl CramQuery {
     /// Goes on with a timestamp never used before.
     pub fn answer(self, challenge: ApopChallenge) -> ServerStep {
         let message = challenge.as_str().as_bytes().to_vec();
-        ServerStep::Challenge(message, ServerExchange(State::Cram(challenge)))
+        ServerStep::Challenge(message, ServerExchange::new(State::Cram(challenge)))
     }
 }
 
@@ -72,6 +73,10 @@ pub enum ExchangeError {
 }
 
 impl ServerExchange {
+    pub(crate) fn new(state: State) -> Self {
+        Self(Box::new(state))
+    }
+
     /// Whether [`ServerExchange::start`] knows the mechanism. SCRAM and CRAM-MD5 need their features.
     pub fn supports(mechanism: &MechanismName) -> bool {
         match mechanism {
@@ -127,8 +132,8 @@ impl ServerExchange {
             MechanismName::Other(_) => return Err(ExchangeError::Unsupported),
         };
         match initial {
-            Some(response) => Self(state).respond(response),
-            None => Ok(ServerStep::Challenge(challenge.to_owned(), Self(state))),
+            Some(response) => Self::new(state).respond(response),
+            None => Ok(ServerStep::Challenge(challenge.to_owned(), Self::new(state))),
         }
     }
 
@@ -137,11 +142,11 @@ impl ServerExchange {
     /// # Errors
     /// [`ExchangeError::Malformed`] or [`ExchangeError::Refused`]. The login has failed then.
     pub fn respond(self, response: &[u8]) -> Result<ServerStep, ExchangeError> {
-        match self.0 {
+        match *self.0 {
             State::Plain => plain(response).map(ServerStep::Attempt),
             State::LoginUser => {
                 let user = text(response, "a user name of UTF-8 without NUL is needed")?;
-                Ok(ServerStep::Challenge(b"Password:".to_vec(), Self(State::LoginPassword { user })))
+                Ok(ServerStep::Challenge(b"Password:".to_vec(), Self::new(State::LoginPassword { user })))
             }
             State::LoginPassword { user } => {
                 let password = text(response, "a password of UTF-8 without NUL is needed")?;

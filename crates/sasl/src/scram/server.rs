@@ -4,6 +4,7 @@ use super::message::{Attributes, is_nonce, read_base64, read_name, write_base64}
 use super::{MAX_MESSAGE, MAX_NONCE, Nonce, ScramCredentials, ScramHash};
 use crate::server::State;
 use crate::{Attempt, BindingType, Channel, ExchangeError, ServerExchange, ServerStep, saslprep};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -19,7 +20,10 @@ pub(crate) struct First {
 
 /// What the application must look up before SCRAM can go on.
 #[derive(Debug)]
-pub struct ScramQuery {
+pub struct ScramQuery(Box<Claim>);
+
+#[derive(Debug)]
+struct Claim {
     hash: ScramHash,
     plus: bool,
     user: String,
@@ -42,7 +46,7 @@ pub struct ScramAnswer {
 /// A client-final-message is next.
 #[derive(Debug)]
 pub(crate) struct Final {
-    query: ScramQuery,
+    claim: Box<Claim>,
     credentials: ScramCredentials,
     nonce: String,
     server_first: String,
@@ -92,7 +96,7 @@ impl First {
         if user.is_empty() {
             return Err(malformed("the user name is empty"));
         }
-        Ok(ServerStep::Scram(ScramQuery {
+        Ok(ServerStep::Scram(ScramQuery(Box::new(Claim {
             hash: self.hash,
             plus: self.plus,
             user: user.into_owned(),
@@ -100,7 +104,7 @@ impl First {
             binding: Secret::new(binding),
             client_first_bare: client_first_bare.into(),
             client_nonce: client_nonce.into(),
-        }))
+        }))))
     }
 
     /// What the channel binding flag binds to (RFC 5802, 6).
@@ -129,12 +133,12 @@ impl First {
 impl ScramQuery {
     /// Who the client claims to be, prepared with SASLprep. Not empty, no NUL.
     pub fn user(&self) -> &str {
-        &self.user
+        &self.0.user
     }
 
     /// The hash function that the credentials must be for.
     pub fn hash(&self) -> ScramHash {
-        self.hash
+        self.0.hash
     }
 
     /// Goes on with what is known of the user.
@@ -143,22 +147,23 @@ impl ScramQuery {
     /// [`ExchangeError::WrongHash`] if the credentials are for another hash function.
     pub fn answer(self, answer: ScramAnswer) -> Result<ServerStep, ExchangeError> {
         let ScramAnswer { credentials, nonce } = answer;
-        if credentials.hash() != self.hash {
+        let claim = self.0;
+        if credentials.hash() != claim.hash {
             return Err(ExchangeError::WrongHash);
         }
-        let nonce = format!("{}{}", self.client_nonce, nonce.as_str());
+        let nonce = format!("{}{}", claim.client_nonce, nonce.as_str());
         let salt = write_base64(credentials.salt());
         let server_first = format!("r={nonce},s={salt},i={}", credentials.iterations());
         let challenge = server_first.clone().into_bytes();
-        let state = State::ScramFinal(Final { query: self, credentials, nonce, server_first });
-        Ok(ServerStep::Challenge(challenge, ServerExchange(state)))
+        let state = State::ScramFinal(Final { claim, credentials, nonce, server_first });
+        Ok(ServerStep::Challenge(challenge, ServerExchange::new(state)))
     }
 }
 
 impl Final {
     pub(crate) fn respond(self, message: &[u8]) -> Result<ServerStep, ExchangeError> {
         let message = text(message)?;
-        let Self { query, credentials, nonce, server_first } = self;
+        let Self { claim, credentials, nonce, server_first } = self;
         let (without_proof, proof) = message.rsplit_once(",p=").ok_or(malformed("expected a proof at the end"))?;
         let proof = read_base64(proof).ok_or(malformed("the proof is not base64"))?;
         let mut parts = Attributes::new(without_proof);
@@ -168,24 +173,24 @@ impl Final {
         if !parts.ends() {
             return Err(malformed("between nonce and proof, only extensions may stand that are not mandatory"));
         }
-        if !query.binding.matches(&binding) {
+        if !claim.binding.matches(&binding) {
             return Err(ExchangeError::Refused("the client saw another channel than the server"));
         }
         if theirs != nonce {
             return Err(ExchangeError::Refused("the nonce is not this exchange's"));
         }
-        let auth_message = format!("{},{server_first},{without_proof}", query.client_first_bare);
+        let auth_message = format!("{},{server_first},{without_proof}", claim.client_first_bare);
         if !credentials.proves(auth_message.as_bytes(), &proof) {
             return Err(ExchangeError::Refused("the proof is wrong"));
         }
         let server_final = format!("v={}", write_base64(&credentials.signature(auth_message.as_bytes())));
         let attempt = Attempt::Proven {
-            authorization: query.authorization,
-            user: query.user,
-            mechanism: query.hash.mechanism(query.plus),
+            authorization: claim.authorization,
+            user: claim.user,
+            mechanism: claim.hash.mechanism(claim.plus),
         };
         let state = State::ScramVerified(Verified(attempt));
-        Ok(ServerStep::Challenge(server_final.into_bytes(), ServerExchange(state)))
+        Ok(ServerStep::Challenge(server_final.into_bytes(), ServerExchange::new(state)))
     }
 }
 
