@@ -20,8 +20,14 @@ impl Client {
         if let Answer::Twice(_) = &self.answer {
             return self.second_status_line();
         }
-        if let Answer::Body(_, unstuffer) = &mut self.answer {
+        if let Answer::Body(_, unstuffer, octets) = &mut self.answer {
             let (bytes, ended) = self.link.unstuff(unstuffer);
+            *octets += bytes.len() as u64;
+            let limit = self.config.limits.message;
+            if *octets > limit {
+                self.close(Closed::Protocol(ProtocolError::TooMuch { what: "octets in a message", limit }));
+                return true;
+            }
             if !bytes.is_empty() {
                 self.patience.arm(self.config.limits.reply);
                 self.link.trace_octets_in(bytes.len() as u64);
@@ -66,7 +72,7 @@ impl Client {
             let Answer::Twice(text) = core::mem::replace(&mut self.answer, Answer::Nothing) else {
                 unreachable!("only called for it")
             };
-            self.answer = Answer::Body(text, Box::new(Unstuffer::new(LineRule::Lf)));
+            self.answer = Answer::Body(text, Box::new(Unstuffer::new(LineRule::Lf)), 0);
             return true;
         }
         if input.len() <= STATUS.len() {
@@ -79,7 +85,7 @@ impl Client {
                 let Answer::Twice(text) = core::mem::replace(&mut self.answer, Answer::Nothing) else {
                     unreachable!("only called for it")
                 };
-                self.answer = Answer::Body(text, Box::new(Unstuffer::new(LineRule::Lf)));
+                self.answer = Answer::Body(text, Box::new(Unstuffer::new(LineRule::Lf)), 0);
                 true
             }
             Framed::TooLong => {
@@ -158,7 +164,7 @@ impl Client {
             self.answer = if sent.verb == Verb::Top && self.config.quirks.status_twice_to_top {
                 Answer::Twice(text)
             } else if matches!(sent.verb, Verb::Retr | Verb::Top) {
-                Answer::Body(text, Box::new(Unstuffer::new(LineRule::Lf)))
+                Answer::Body(text, Box::new(Unstuffer::new(LineRule::Lf)), 0)
             } else {
                 Answer::Lines(text, 0)
             };
@@ -310,7 +316,7 @@ impl Client {
 
     pub(super) fn end_of_lines(&mut self) {
         let text = match core::mem::replace(&mut self.answer, Answer::Nothing) {
-            Answer::Lines(text, _) | Answer::Body(text, _) => text,
+            Answer::Lines(text, _) | Answer::Body(text, ..) => text,
             Answer::Nothing | Answer::Twice(_) => unreachable!("the end is only looked for in lines"),
         };
         let sent = self.waiting.pop_front().expect("lines come only if they were asked for");

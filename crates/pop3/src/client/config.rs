@@ -85,6 +85,8 @@ pub struct Limits {
     /// A status line, or a line of a listing, without its CRLF, in octets. Default 8192; servers may send 510
     /// (RFC 2449, 4).
     pub line: usize,
+    /// Octets of one message. Default 16 GiB: it is passed on as it comes, and this only ends what has no end.
+    pub message: u64,
     /// Lines of one answer to LIST or UIDL. Default 10 million.
     pub listing: u64,
     /// Lines of one answer to CAPA. Default 256.
@@ -104,6 +106,7 @@ impl Default for Limits {
         Self {
             link: LinkLimits::default(),
             line: 8192,
+            message: 16 << 30,
             listing: 10_000_000,
             capabilities: 256,
             queue: 1024,

@@ -180,7 +180,8 @@ enum Answer {
     Lines(Text, u64),
     /// The status line of a message that may come with a second one.
     Twice(Text),
-    Body(Text, Box<Unstuffer>),
+    /// The status line of a message, and so many of its octets.
+    Body(Text, Box<Unstuffer>, u64),
 }
 
 impl Client {

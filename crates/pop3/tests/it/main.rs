@@ -2,6 +2,7 @@
 
 mod client;
 mod dialogue;
+mod evil;
 mod pair;
 mod server;
 mod tokio;

@@ -232,9 +232,9 @@ pub fn evil_clients() -> Vec<Script> {
     for honest in [client(), client_with_tls(), pipelining_client()] {
         scripts.extend(honest.misdeeds());
         scripts.extend(honest.lies(&NONSENSE));
-        scripts.extend(honest.floods(&client_floods()));
         scripts.push(honest);
     }
+    scripts.extend(client().floods(&client_floods()));
     let slow = Duration::from_secs(500);
     scripts.push(
         client()
