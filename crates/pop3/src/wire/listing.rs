@@ -1,8 +1,6 @@
 //! What LIST, UIDL and STAT say of messages (RFC 1939, 5 and 7).
 
-use super::number::{message, number};
-use alloc::borrow::ToOwned;
-use alloc::boxed::Box;
+use super::number::{leading_number, saturated};
 use core::fmt;
 use postrider_core::ParseError;
 
@@ -17,7 +15,14 @@ pub struct MessageMeta {
 
 /// Identifies a message in its maildrop for ever: 1 to 70 octets from `!` to `~` (RFC 1939, 7).
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct UniqueId(Box<str>);
+pub struct UniqueId {
+    // In place, since a maildrop may have 100,000. Zeros after the id keep the order that of strings.
+    octets: [u8; LONGEST],
+    length: u8,
+}
+
+/// Octets of the longest unique id.
+const LONGEST: usize = 70;
 
 /// This cannot be a unique id.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -30,30 +35,51 @@ impl UniqueId {
     /// # Errors
     /// [`UniqueIdError`] if it is too long, empty, or holds something else than printable ASCII.
     pub fn new(id: &str) -> Result<Self, UniqueIdError> {
-        let fits = (1..=70).contains(&id.len()) && id.bytes().all(|b| (b'!'..=b'~').contains(&b));
-        if fits { Ok(Self(id.to_owned().into_boxed_str())) } else { Err(UniqueIdError) }
+        let id = id.as_bytes();
+        if !(1..=LONGEST).contains(&id.len()) || visible(id) < id.len() {
+            return Err(UniqueIdError);
+        }
+        let mut octets = [0; LONGEST];
+        octets[..id.len()].copy_from_slice(id);
+        Ok(Self { octets, length: id.len() as u8 })
     }
 
     /// The id.
     pub fn as_str(&self) -> &str {
-        &self.0
+        core::str::from_utf8(&self.octets[..usize::from(self.length)]).expect("it is ASCII, as was checked")
     }
 }
 
 impl fmt::Display for UniqueId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for UniqueId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        fmt::Debug::fmt(self.as_str(), f)
     }
 }
 
-fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    line.split(|b| matches!(b, b' ' | b'\t')).filter(|word| !word.is_empty())
+/// How many octets from `!` to `~` the line begins with.
+fn visible(line: &[u8]) -> usize {
+    line.iter().position(|b| !(b'!'..=b'~').contains(b)).unwrap_or(line.len())
+}
+
+/// Reads a number that is a word, with the blanks around it. Also gives what follows.
+fn word(line: &[u8]) -> Option<(u64, &[u8])> {
+    let (number, rest) = leading_number(skip_blanks(line))?;
+    match rest {
+        [] => Some((number, rest)),
+        [b' ' | b'\t', ..] => Some((number, skip_blanks(rest))),
+        _ => None,
+    }
+}
+
+fn skip_blanks(line: &[u8]) -> &[u8] {
+    let blanks = line.iter().position(|b| !matches!(b, b' ' | b'\t')).unwrap_or(line.len());
+    &line[blanks..]
 }
 
 /// Reads `message size`; what follows is ignored, as RFC 1939, 5 allows.
@@ -61,10 +87,10 @@ fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// # Errors
 /// [`ParseError`] if there are not two numbers.
 pub fn scan_listing(line: &[u8]) -> Result<(u32, u64), ParseError> {
-    let mut words = words(line);
-    let message = words.next().and_then(message).ok_or(ParseError { at: 0, expected: "a message number" })?;
-    let size = words.next().and_then(number).ok_or(ParseError { at: line.len(), expected: "a size in octets" })?;
-    Ok((message, size))
+    let (message, rest) = word(line).ok_or(ParseError { at: 0, expected: "a message number" })?;
+    let at = line.len() - rest.len();
+    let (size, _) = word(rest).ok_or(ParseError { at, expected: "a size in octets" })?;
+    Ok((saturated(message), size))
 }
 
 /// Reads the answer to STAT, `count size`, in the same way.
@@ -80,8 +106,9 @@ pub fn drop_listing(line: &[u8]) -> Result<(u32, u64), ParseError> {
 /// # Errors
 /// [`ParseError`] if there is no number.
 pub fn unique_id_listing(line: &[u8]) -> Result<(u32, Option<UniqueId>), ParseError> {
-    let mut words = words(line);
-    let message = words.next().and_then(message).ok_or(ParseError { at: 0, expected: "a message number" })?;
-    let id = words.next().and_then(|word| core::str::from_utf8(word).ok()).and_then(|word| UniqueId::new(word).ok());
-    Ok((message, id))
+    let (message, rest) = word(line).ok_or(ParseError { at: 0, expected: "a message number" })?;
+    let (id, after) = rest.split_at(visible(rest));
+    let is_word = matches!(after, [] | [b' ' | b'\t', ..]);
+    let id = core::str::from_utf8(id).ok().filter(|_| is_word);
+    Ok((saturated(message), id.and_then(|id| UniqueId::new(id).ok())))
 }
