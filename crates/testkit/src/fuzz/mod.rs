@@ -12,17 +12,19 @@ mod imap;
 mod mutate;
 mod pop3;
 mod smtp;
+mod smtp_wire;
 
 pub use imap::{imap_client, imap_command, imap_response, imap_server};
 pub use mutate::mutate;
 pub use pop3::{dots, pop3_between, pop3_client, pop3_server, pop3_wire};
-pub use smtp::{smtp_client, smtp_server, smtp_wire};
+pub use smtp::{smtp_between, smtp_client, smtp_server};
+pub use smtp_wire::{smtp_address, smtp_command, smtp_data, smtp_reply};
 
 /// What a target does with one input.
 pub type Target = fn(&[u8]);
 
 /// All targets, by name.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, Target); 16] = [
     ("dots", dots),
     ("imap_client", imap_client),
     ("imap_command", imap_command),
@@ -32,9 +34,13 @@ pub const TARGETS: [(&str, Target); 12] = [
     ("pop3_client", pop3_client),
     ("pop3_server", pop3_server),
     ("pop3_wire", pop3_wire),
+    ("smtp_address", smtp_address),
+    ("smtp_between", smtp_between),
     ("smtp_client", smtp_client),
+    ("smtp_command", smtp_command),
+    ("smtp_data", smtp_data),
+    ("smtp_reply", smtp_reply),
     ("smtp_server", smtp_server),
-    ("smtp_wire", smtp_wire),
 ];
 
 /// The seed, and the rest.

@@ -7,9 +7,11 @@ use bytes::Bytes;
 use postrider_core::{LineRule, Pending, Secret, Stuffer, Unstuffer};
 use postrider_pop3::client::{self, Client};
 use postrider_pop3::server::{self, Server, ask};
-use postrider_pop3::wire::{Capabilities, Command, StatusLine, scan_listing, unique_id_listing};
-use postrider_pop3::{MessageMeta, UniqueId};
-use postrider_sasl::Login;
+use postrider_pop3::wire::{
+    Capabilities, Command, StatusLine, drop_listing, language_listing, scan_listing, unique_id_listing,
+};
+use postrider_pop3::{LanguageRange, MessageMeta, PopUrl, UniqueId};
+use postrider_sasl::{Apop, ApopChallenge, Login};
 use std::sync::Arc;
 
 /// Stuffing and unstuffing with any cuts: what goes in comes out, and the end is found where it was put.
@@ -54,18 +56,68 @@ pub fn dots(data: &[u8]) {
     }
 }
 
-/// Each line to each parser.
+/// Each line to each parser: what is read is written so that it is read the same, and shows no secret.
 pub fn pop3_wire(data: &[u8]) {
     let mut offered = Capabilities::default();
     for line in data.split(|&octet| octet == b'\n') {
-        let _ = Command::parse(line);
-        let _ = Command::secret_from(line);
-        let _ = StatusLine::parse(line);
-        let _ = scan_listing(line);
-        let _ = unique_id_listing(line);
+        let command = Command::parse(line);
+        if let Some(from) = Command::secret_from(line) {
+            assert!((1..=line.len()).contains(&from));
+        } else {
+            let secret = matches!(command, Ok(Command::Pass(_) | Command::Auth(_, Some(_)) | Command::Apop { .. }));
+            assert!(!secret, "a secret would be shown: {}", line.escape_ascii());
+        }
+        if let Ok(status) = StatusLine::parse(line) {
+            let text = match &status {
+                StatusLine::Ok(text) => text.to_string(),
+                StatusLine::Err(why) => why.to_string(),
+                StatusLine::Challenge(_) => String::new(),
+            };
+            assert!(!text.contains(char::is_control), "{text:?}");
+        }
+        let _ = drop_listing(line);
+        if let Ok((message, size)) = scan_listing(line) {
+            assert_eq!(scan_listing(format!("{message} {size}").as_bytes()), Ok((message, size)));
+        }
+        if let Ok((message, Some(id))) = unique_id_listing(line) {
+            assert_eq!(unique_id_listing(format!("{message} {id}").as_bytes()), Ok((message, Some(id))));
+        }
+        if let Ok((tag, name)) = language_listing(line) {
+            let again = language_listing(format!("{tag} {name}").as_bytes()).expect("it is written as it was read");
+            assert_eq!(again.0.as_str(), tag.as_str());
+        }
+        if let Some(range) = LanguageRange::parse(line) {
+            assert_eq!(range.as_str().as_bytes(), line);
+            assert!(range.matches(range.as_str()) && LanguageRange::any().matches(range.as_str()));
+        }
+        if let Some(challenge) = ApopChallenge::in_greeting(line) {
+            assert_eq!(ApopChallenge::new(challenge.as_str()).as_ref(), Ok(&challenge));
+            let password = Secret::new("tanstaaf".to_owned());
+            let digest = challenge.digest(&password);
+            let apop = Apop::new("mrose", challenge, digest.reveal().as_bytes()).expect("it is a digest");
+            assert!(apop.matches(&password) && !apop.matches(&Secret::new("tanstaaF".to_owned())));
+        }
+        if let Ok(text) = std::str::from_utf8(line) {
+            if let Ok(url) = text.parse::<PopUrl>() {
+                let again = url.to_string();
+                assert_eq!(again.parse::<PopUrl>().as_ref(), Ok(&url), "{again:?}");
+                assert!(!url.host().contains(char::is_control) && url.port() > 0);
+            }
+            if let Ok(id) = UniqueId::new(text) {
+                assert_eq!(id.as_str(), text);
+            }
+        }
         offered.learn(line);
     }
-    offered.lines(|parts| assert!(!parts.concat().contains(['\r', '\n']), "a capability would break its line"));
+    let mut again = Capabilities::default();
+    offered.lines(|parts| {
+        let line = parts.concat();
+        assert!(!line.contains(['\r', '\n']), "a capability would break its line");
+        again.learn(line.as_bytes());
+    });
+    let mut twice = Capabilities::default();
+    again.lines(|parts| twice.learn(parts.concat().as_bytes()));
+    assert_eq!(again, twice, "what is offered is read as it is written");
 }
 
 #[derive(Default)]
@@ -142,6 +194,8 @@ fn server(rng: &mut Rng) -> Server {
     config.implicit_tls = rng.one_in(4);
     config.dangerous_plaintext_login = !rng.one_in(4);
     config.utf8 = rng.one_in(2);
+    config.lang = rng.one_in(2);
+    config.last = rng.one_in(2);
     config.limits.link.output = rng.between(1, 10_000);
     config.limits.link.input = rng.between(20_000, 70_000);
     Server::new(Arc::new(config), 1)
@@ -160,7 +214,7 @@ impl ClientActor {
     fn ask(client: &mut Client, rng: &mut Rng) {
         let message = rng.below(4) as u32;
         let password = || Secret::new("secret".to_owned());
-        let _ = match rng.below(14) {
+        let _ = match rng.below(16) {
             0 => client.login("user", password()),
             1 => client.authenticate(Box::new(Login::new("user", &password()).expect("it can be sent"))),
             2 => client.start_tls(),
@@ -174,6 +228,8 @@ impl ClientActor {
             10 => client.retrieve(message),
             11 => client.top(message, 3),
             12 => client.delete(message),
+            13 => client.language(None),
+            14 => client.language(Some(LanguageRange::any())),
             _ if rng.one_in(20) => client.quit(),
             _ => client.noop(),
         };

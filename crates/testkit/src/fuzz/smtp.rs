@@ -1,64 +1,67 @@
-//! SMTP and LMTP.
+//! SMTP and LMTP: whole sessions.
 
 use super::drive::{Actor, drive};
 use super::split;
-use crate::Rng;
+use crate::{Applications, Faults, Pair, Rng};
+use bytes::Bytes;
 use postrider_core::{Pending, Secret};
-use postrider_sasl::{Identity, MechanismName, Plain};
-use postrider_smtp::client::{self, Client};
+use postrider_sasl::{ApopChallenge, Identity, Login, Mechanism, MechanismName, Plain, ScramCredentials, XOAuth2};
+use postrider_smtp::client::{self, Client, Outcome};
 use postrider_smtp::server::{self, Role, Server};
-use postrider_smtp::wire::{BareNewlines, Command, DataReader, Quirks, ReplyReader};
-use postrider_smtp::{Envelope, HelloName, Mailbox};
+use postrider_smtp::wire::{BareNewlines, BodyType, Quirks};
+use postrider_smtp::{Accepted, Delivered, Envelope, HelloName, Mailbox, Refusal};
 use std::sync::Arc;
 
-/// Each line to each parser, and the whole as a message.
-pub fn smtp_wire(data: &[u8]) {
-    let mut replies = ReplyReader::new(20, 2000);
-    for line in data.split(|&octet| octet == b'\n') {
-        for quirks in [Quirks::NONE, Quirks::INTEROP] {
-            if let Ok(command) = Command::parse(line, quirks) {
-                let again = command.encode();
-                assert!(!again.contains(['\r', '\n']), "{again:?} is no line");
-                assert!(Command::parse(again.as_bytes(), quirks).is_ok(), "{again:?} is not read again");
-            }
-        }
-        if replies.line(line).is_err() {
-            replies = ReplyReader::new(20, 2000);
-        }
-    }
-    let (mut rng, data) = split(data);
-    for policy in [BareNewlines::Refuse, BareNewlines::Normalise] {
-        let mut reader = DataReader::new(policy, 2000);
-        let mut rest = data;
-        while !rest.is_empty() {
-            let now = &rest[..rng.piece(rest.len())];
-            let part = reader.read(now);
-            assert!(part.taken <= now.len() && (part.ended || part.taken == now.len()));
-            rest = &rest[part.taken..];
-            if part.ended {
-                break;
-            }
-        }
-    }
+/// Answers anything, now or later, and sees to it that no message is asked about but after its transaction.
+#[derive(Default)]
+struct ServerActor {
+    held: Vec<server::Event>,
+    recipients: usize,
+    body: Vec<u8>,
+    /// What was accepted with 250, in time.
+    stored: Vec<Vec<u8>>,
 }
 
-#[derive(Default)]
-struct ServerActor(Vec<server::Event>);
-
 impl ServerActor {
-    fn settle(server: &mut Server, event: server::Event, rng: &mut Rng) {
+    fn settle(&mut self, server: &mut Server, event: server::Event, rng: &mut Rng) {
         use server::Event;
         if rng.one_in(4) {
             return server.decline(event);
         }
+        let refusal = || Refusal::permanent(550, (7, 1), postrider_core::Text::literal("No"));
         // What is stale was answered by time.
         let _ = match event {
             Event::Hello { answer, .. } => server.accept(answer),
             Event::Auth { answer, .. } => server.answer(answer, Ok(Identity::new("user"))),
+            Event::Challenge { answer } => {
+                server.answer(answer, Ok(ApopChallenge::new("<1.2@mx.example>").expect("it is one")))
+            }
+            Event::Scram { answer, user, hash } => {
+                let credentials = ScramCredentials::for_nobody(hash, &user, &Secret::new(vec![1; 16]), 4096);
+                let nonce = postrider_sasl::Nonce::new([rng.below(256) as u8; 18]);
+                server.answer(answer, Ok(postrider_sasl::ScramAnswer { credentials, nonce }))
+            }
+            Event::Mail { answer, .. } if rng.one_in(8) => server.refuse(answer, refusal()),
             Event::Mail { answer, .. } => server.accept(answer),
-            Event::Rcpt { answer, .. } => server.accept(answer),
+            Event::Rcpt { answer, .. } if rng.one_in(4) => server.refuse(answer, refusal().and_close()),
+            Event::Rcpt { answer, .. } => {
+                let accepted = server.accept(answer);
+                self.recipients += usize::from(accepted.is_ok());
+                accepted
+            }
             Event::Data { answer } => server.accept(answer),
-            Event::Message { answer, .. } => server.accept(answer),
+            Event::Message { answer, .. } => {
+                let each = if rng.one_in(3) {
+                    Delivered::to_each((0..rng.below(4)).map(|_| Ok(Accepted::default())).collect())
+                } else {
+                    Delivered::default()
+                };
+                let taken = server.answer(answer, Ok(each));
+                if taken.is_ok() {
+                    self.stored.push(std::mem::take(&mut self.body));
+                }
+                taken
+            }
             Event::Verify { answer, .. } => server.accept(answer),
             other => {
                 server.decline(other);
@@ -70,21 +73,43 @@ impl ServerActor {
 
 impl Actor<Server> for ServerActor {
     fn on(&mut self, server: &mut Server, event: server::Event, rng: &mut Rng) -> bool {
-        if let server::Event::Closed(_) = event {
-            return true;
-        }
-        if rng.one_in(3) {
-            self.0.push(event);
-        } else {
-            Self::settle(server, event, rng);
+        match event {
+            server::Event::Closed(_) => return true,
+            server::Event::Body(octets) => {
+                assert!(!octets.is_empty() && self.recipients > 0, "a message for nobody");
+                self.body.extend_from_slice(&octets);
+            }
+            server::Event::Reset => {
+                self.body.clear();
+                self.recipients = 0;
+            }
+            event => {
+                match &event {
+                    server::Event::Mail { .. } => {
+                        self.body.clear();
+                        self.recipients = 0;
+                    }
+                    server::Event::Message { size, .. } => {
+                        assert_eq!(*size, self.body.len() as u64, "all of the message was reported");
+                        let whole = self.body.is_empty() || self.body.ends_with(b"\r\n");
+                        assert!(whole, "a message ends with a line");
+                    }
+                    _ => {}
+                }
+                if rng.one_in(3) {
+                    self.held.push(event);
+                } else {
+                    self.settle(server, event, rng);
+                }
+            }
         }
         false
     }
 
     fn between(&mut self, server: &mut Server, rng: &mut Rng) {
-        if !self.0.is_empty() && rng.one_in(3) {
-            let event = self.0.swap_remove(rng.below(self.0.len()));
-            Self::settle(server, event, rng);
+        if !self.held.is_empty() && rng.one_in(3) {
+            let event = self.held.swap_remove(rng.below(self.held.len()));
+            self.settle(server, event, rng);
         }
         if rng.one_in(5000) {
             server.shut_down(postrider_core::Text::literal("going down"));
@@ -92,26 +117,71 @@ impl Actor<Server> for ServerActor {
     }
 }
 
-/// A server, in any role, with any client.
-pub fn smtp_server(data: &[u8]) {
-    drive(data, |rng| {
-        let mut config = server::Config::new(name("mx.example"));
-        config.role = [Role::Relay, Role::Submission, Role::Lmtp][rng.below(3)];
-        config.tls =
-            [server::Tls::Off, server::Tls::Offered, server::Tls::Required, server::Tls::Implicit][rng.below(4)];
-        config.auth = vec![MechanismName::Plain, MechanismName::Login];
-        config.undecided = rng.between(1, 4);
-        config.ask_hello = rng.one_in(2);
-        config.ask_verify = rng.one_in(2);
-        config.dsn = rng.one_in(2);
-        config.bare_newlines = [BareNewlines::Refuse, BareNewlines::Normalise][rng.below(2)];
-        (Server::new(Arc::new(config), 1), ServerActor::default())
-    });
+fn server(rng: &mut Rng) -> server::Config {
+    let mut config = server::Config::new(name("mx.example"));
+    config.role = [Role::Relay, Role::Submission, Role::Lmtp][rng.below(3)];
+    config.tls = [server::Tls::Off, server::Tls::Offered, server::Tls::Required, server::Tls::Implicit][rng.below(4)];
+    config.auth = [
+        MechanismName::Plain,
+        MechanismName::Login,
+        MechanismName::CramMd5,
+        MechanismName::ScramSha1,
+        MechanismName::ScramSha256,
+        MechanismName::XOAuth2,
+        MechanismName::OAuthBearer,
+        MechanismName::External,
+        MechanismName::Anonymous,
+    ]
+    .into();
+    config.undecided = rng.between(1, 4);
+    config.ask_hello = rng.one_in(2);
+    config.ask_verify = rng.one_in(2);
+    config.dsn = rng.one_in(2);
+    config.require_tls = rng.one_in(2);
+    config.quirks = if rng.one_in(2) { Quirks::INTEROP } else { Quirks::NONE };
+    config.bare_newlines = [BareNewlines::Refuse, BareNewlines::Normalise][rng.below(2)];
+    config.limits.message = rng.between(1, 3000) as u64;
+    config.limits.message_excess = rng.between(0, 3000) as u64;
+    config.limits.link.output = rng.between(1, 10_000);
+    config.limits.link.input = rng.between(13_000, 70_000);
+    if rng.one_in(2) { config.dangerous_allow_plaintext_auth() } else { config }
 }
 
-/// Sends messages as long as it can.
+/// A server, in any role, with any client.
+pub fn smtp_server(data: &[u8]) {
+    drive(data, |rng| (Server::new(Arc::new(server(rng)), 1), ServerActor::default()));
+}
+
+/// Sends messages as long as it can, and sees to it that each is finished once.
 #[derive(Default)]
-struct ClientActor(Option<Pending<client::ask::Body>>);
+struct ClientActor {
+    body: Option<Pending<client::ask::Body>>,
+    sent: usize,
+    finished: usize,
+    recipients: usize,
+    /// Its end was given to the client.
+    ended: bool,
+    delivered: usize,
+}
+
+impl ClientActor {
+    fn send(&mut self, client: &mut Client, rng: &mut Rng) {
+        let mut envelope = Envelope::new(mailbox("a@client.example"));
+        let recipients = rng.between(1, 3);
+        for _ in 0..recipients {
+            envelope = envelope.and_to(mailbox(["b@mx.example", "\"c d\"@[192.0.2.1]", "é@mx.example"][rng.below(3)]));
+        }
+        envelope.params.body = [None, Some(BodyType::EightBitMime), Some(BodyType::BinaryMime)][rng.below(3)];
+        if rng.one_in(2) {
+            envelope = envelope.with_size(rng.below(2000) as u64);
+        }
+        if client.send(envelope).is_ok() {
+            self.sent += 1;
+            self.recipients = recipients;
+            self.ended = false;
+        }
+    }
+}
 
 impl Actor<Client> for ClientActor {
     fn on(&mut self, client: &mut Client, event: client::Event, rng: &mut Rng) -> bool {
@@ -119,18 +189,35 @@ impl Actor<Client> for ClientActor {
         match event {
             Event::Ready if rng.one_in(3) => {
                 let secret = Secret::new("secret".to_owned());
-                let _ = client.authenticate(Box::new(Plain::new("user", &secret).expect("it can be sent")));
-            }
-            Event::Ready | Event::Finished { .. } | Event::Authenticated(_) => {
-                let from = mailbox("a@client.example");
-                let mut envelope = Envelope::new(from);
-                for _ in 0..rng.between(1, 3) {
-                    envelope = envelope.and_to(mailbox("b@mx.example"));
+                let mechanism: Box<dyn Mechanism> = match rng.below(3) {
+                    0 => Box::new(Plain::new("user", &secret).expect("it can be sent")),
+                    1 => Box::new(Login::new("user", &secret).expect("it can be sent")),
+                    _ => Box::new(XOAuth2::new("user", &secret).expect("it can be sent")),
+                };
+                if client.authenticate(mechanism).is_err() {
+                    self.send(client, rng);
                 }
-                let _ = client.send(envelope);
             }
-            Event::BodyWanted { body, .. } => self.0 = Some(body),
-            Event::Closed(_) => return true,
+            Event::Ready | Event::Authenticated(_) => self.send(client, rng),
+            Event::Finished { outcomes, .. } => {
+                self.finished += 1;
+                assert!(self.finished <= self.sent && outcomes.len() == self.recipients, "{outcomes:?}");
+                for outcome in &outcomes {
+                    match outcome {
+                        Outcome::Delivered(reply) => assert!(reply.is_done() && self.ended, "{outcome:?}"),
+                        Outcome::Unknown => assert!(self.ended, "nothing was sent that could be unknown"),
+                        Outcome::Refused { reply, .. } => assert!(!reply.is_done(), "{outcome:?}"),
+                        Outcome::NotSent(_) => assert!(!self.ended, "its end may have been read: {outcome:?}"),
+                    }
+                }
+                self.delivered += usize::from(outcomes.iter().any(Outcome::is_delivered));
+                self.send(client, rng);
+            }
+            Event::BodyWanted { body, .. } => self.body = Some(body),
+            Event::Closed(_) => {
+                assert_eq!(self.finished, self.sent, "each message is finished before the session is");
+                return true;
+            }
             _ => {}
         }
         false
@@ -143,29 +230,73 @@ impl Actor<Client> for ClientActor {
         if rng.one_in(50) {
             let _ = client.start_tls();
         }
-        let Some(body) = self.0.take() else { return };
-        let parts: [&[u8]; 4] = [b"A: b\r\n", b".\r\n", b"\r\n", b"text\r\n.."];
-        let _ = client.write(&body, parts[rng.below(parts.len())]);
+        let Some(body) = self.body.take() else { return };
+        let parts: [&[u8]; 6] = [b"A: b\r\n", b".\r\n", b"\r\n", b"text\r\n..", b"\n.", b"\xff\0"];
+        let most = if rng.one_in(10) { 6 } else { 4 };
+        let part = Bytes::from_static(parts[rng.below(most)]);
+        let taken = if rng.one_in(2) { client.write(&body, &part) } else { client.write_shared(&body, &part) };
+        assert!(taken <= part.len());
         match rng.below(12) {
-            0 => drop(client.finish(body)),
+            0 => self.ended |= client.finish(body).is_ok(),
             1 if rng.one_in(4) => client.abandon(body),
-            _ => self.0 = Some(body),
+            _ => self.body = Some(body),
         }
     }
 }
 
+fn client(rng: &mut Rng) -> client::Config {
+    let name = name("client.example");
+    let mut config = if rng.one_in(3) { client::Config::lmtp(name) } else { client::Config::new(name) };
+    config.tls =
+        [client::Tls::Manual, client::Tls::IfOffered, client::Tls::Required, client::Tls::Implicit][rng.below(4)];
+    config.bare_newlines = [BareNewlines::Refuse, BareNewlines::Normalise][rng.below(2)];
+    config.limits.link.output = rng.between(1, 10_000);
+    config.limits.link.input = rng.between(3000, 70_000);
+    if rng.one_in(2) { config.dangerous_allow_plaintext_auth() } else { config }
+}
+
 /// A client with any server.
 pub fn smtp_client(data: &[u8]) {
-    drive(data, |rng| {
-        let name = name("client.example");
-        let mut config = if rng.one_in(3) { client::Config::lmtp(name) } else { client::Config::new(name) };
-        config.tls =
-            [client::Tls::Manual, client::Tls::IfOffered, client::Tls::Required, client::Tls::Implicit][rng.below(4)];
-        if rng.one_in(2) {
-            config = config.dangerous_allow_plaintext_auth();
+    drive(data, |rng| (Client::new(Arc::new(client(rng)), 2), ClientActor::default()));
+}
+
+/// Both against each other, over any network: nothing is claimed that is not so.
+pub fn smtp_between(data: &[u8]) {
+    #[derive(Default)]
+    struct Both(ServerActor, ClientActor, usize);
+
+    impl Applications<Server, Client> for Both {
+        fn on_a(&mut self, server: &mut Server, event: server::Event, rng: &mut Rng) {
+            self.0.on(server, event, rng);
         }
-        (Client::new(Arc::new(config), 2), ClientActor::default())
-    });
+        fn on_b(&mut self, client: &mut Client, event: client::Event, rng: &mut Rng) {
+            self.1.on(client, event, rng);
+        }
+        fn between(&mut self, server: &mut Server, client: &mut Client, rng: &mut Rng) -> bool {
+            self.0.between(server, rng);
+            self.1.between(client, rng);
+            self.2 += 1;
+            if self.2 > 500 {
+                client.quit();
+                if let Some(body) = self.1.body.take() {
+                    client.abandon(body);
+                }
+            }
+            false
+        }
+    }
+
+    let (mut rng, rest) = split(data);
+    let seed = rest.iter().fold(rng.next_u64(), |seed, &octet| seed.rotate_left(5) ^ u64::from(octet));
+    let faults = Faults::draw(&mut rng, 2000);
+    let (server, client) = (server(&mut rng), client(&mut rng));
+    let mut both = Both::default();
+    let mut pair = Pair::new(seed, faults, Server::new(Arc::new(server), 1), Client::new(Arc::new(client), 2));
+    if let Err(failure) = pair.run(&mut both) {
+        panic!("{failure}");
+    }
+    assert_eq!(both.1.finished, both.1.sent, "each message is finished");
+    assert!(both.1.delivered <= both.0.stored.len(), "the client was told of more messages than were taken");
 }
 
 fn name(text: &str) -> HelloName {

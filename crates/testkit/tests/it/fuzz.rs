@@ -63,7 +63,11 @@ targets! {
     pop3_client
     pop3_server
     pop3_wire
+    smtp_address
+    smtp_between
     smtp_client
+    smtp_command
+    smtp_data
+    smtp_reply
     smtp_server
-    smtp_wire
 }
