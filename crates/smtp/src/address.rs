@@ -47,6 +47,31 @@ impl Domain {
         self.0.is_ascii()
     }
 
+    /// The name with A-labels, as it is looked up (RFC 5890, 2.3.2.1; UTS #46, without transitional processing). A name
+    /// that is ASCII already stays as it is.
+    ///
+    /// # Errors
+    /// [`ParseError`] if a label is no U-label, or the name becomes too long.
+    #[cfg(feature = "idna")]
+    pub fn to_ascii(&self) -> Result<Self, ParseError> {
+        if self.is_ascii() {
+            return Ok(self.clone());
+        }
+        let ascii = idna::domain_to_ascii_cow(self.0.as_bytes(), idna::AsciiDenyList::STD3);
+        Self::parse(&ascii.map_err(|_| ParseError { at: 0, expected: "a name of U-labels" })?)
+    }
+
+    /// The name with U-labels, as it is shown. Labels that are no A-labels stay as they are, in lower case.
+    ///
+    /// # Errors
+    /// [`ParseError`] if an A-label stands for nothing, or for what an address must not hold.
+    #[cfg(feature = "idna")]
+    pub fn to_unicode(&self) -> Result<Self, ParseError> {
+        let (unicode, whole) = idna::domain_to_unicode(&self.0);
+        whole.map_err(|_| ParseError { at: 0, expected: "a name of A-labels" })?;
+        Self::parse(&unicode)
+    }
+
     /// The name in lower case, as far as it is ASCII: for use as a key in files and databases.
     pub fn to_key(&self) -> String {
         self.0.to_ascii_lowercase()

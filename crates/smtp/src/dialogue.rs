@@ -142,6 +142,14 @@ impl Dialogue {
                 Phase::Ready => Ok(()),
                 Phase::Mail | Phase::Recipients | Phase::Body | Phase::Chunks | Phase::Over => Err(OutOfOrder::Nested),
             },
+            // RFC 1985, 5: never within a transaction. XCLIENT is as it: Postfix resets the session.
+            Verb::Etrn | Verb::Xclient => match self.phase {
+                Phase::Connected if verb == Verb::Xclient => Ok(()),
+                Phase::Connected => Err(OutOfOrder::HelloFirst),
+                Phase::Ready if verb == Verb::Etrn && !self.extended => Err(OutOfOrder::EhloFirst),
+                Phase::Ready => Ok(()),
+                Phase::Mail | Phase::Recipients | Phase::Body | Phase::Chunks | Phase::Over => Err(OutOfOrder::Nested),
+            },
             Verb::Mail => match self.phase {
                 Phase::Connected => Err(OutOfOrder::HelloFirst),
                 Phase::Ready => Ok(()),
@@ -153,7 +161,8 @@ impl Dialogue {
                 Phase::Mail | Phase::Recipients => Ok(()),
                 Phase::Chunks | Phase::Body | Phase::Over => Err(OutOfOrder::WithinMessage),
             },
-            Verb::Data | Verb::Bdat => match self.phase {
+            Verb::Bdat | Verb::Burl if self.phase == Phase::Recipients && !self.extended => Err(OutOfOrder::EhloFirst),
+            Verb::Data | Verb::Bdat | Verb::Burl => match self.phase {
                 Phase::Connected => Err(OutOfOrder::HelloFirst),
                 Phase::Ready => Err(OutOfOrder::MailFirst),
                 Phase::Mail => Err(OutOfOrder::NoRecipient),
@@ -177,11 +186,14 @@ impl Dialogue {
             Verb::Mail if done => self.phase = Phase::Mail,
             Verb::Rcpt if done => self.phase = Phase::Recipients,
             Verb::Data if class == ReplyClass::GoOn => self.phase = Phase::Body,
-            Verb::Bdat if done => self.phase = Phase::Chunks,
+            // A last chunk is answered as the message it ends: see `message_over`.
+            Verb::Bdat | Verb::Burl if done => self.phase = Phase::Chunks,
             Verb::Rset if done && self.phase != Phase::Connected => self.phase = Phase::Ready,
             Verb::Quit if done => self.phase = Phase::Over,
             Verb::Auth if done => self.authenticated = true,
-            Verb::Ehlo | Verb::Lhlo | Verb::Helo | Verb::Mail | Verb::Rcpt | Verb::Data | Verb::Bdat => {}
+            Verb::Xclient if done => *self = Self::new(self.protocol, self.tls),
+            Verb::Ehlo | Verb::Lhlo | Verb::Helo | Verb::Mail | Verb::Rcpt | Verb::Data | Verb::Bdat | Verb::Burl => {}
+            Verb::Etrn | Verb::Xclient => {}
             Verb::Rset | Verb::Quit | Verb::Auth | Verb::StartTls => {}
             Verb::Noop | Verb::Help | Verb::Vrfy | Verb::Expn => {}
         }

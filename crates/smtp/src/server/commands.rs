@@ -186,6 +186,9 @@ impl Server {
             Command::Rcpt { to, params } => self.rcpt(to, params),
             Command::Data => self.ask_about(About::Data, |answer: Pending<ask::Data>| Event::Data { answer }),
             Command::Bdat { .. } => self.wrong(no(502, 5, 1, "CHUNKING is not offered")),
+            Command::Burl { .. } => self.wrong(no(502, 5, 1, "BURL is not offered")),
+            Command::Etrn(_) => self.wrong(no(502, 5, 1, "ETRN is not offered")),
+            Command::Xclient(_) => self.wrong(no(550, 7, 0, "XCLIENT is not for you")),
             Command::Rset => {
                 self.forget_transaction();
                 self.dialogue.replied(verb, ReplyClass::Done);
@@ -237,6 +240,10 @@ impl Server {
             || ((params.ret.is_some() || params.envelope_id.is_some()) && !config.dsn)
             || (params.auth.is_some() && config.auth.is_empty())
             || (params.require_tls && !(config.require_tls && self.dialogue.is_tls()))
+            || params.deliver_by.is_some()
+            || params.hold.is_some()
+            || params.priority.is_some()
+            || params.solicitation.is_some()
             || (!offered && params != MailParams::default())
             || !self.knows(&params.other);
         if unknown {
@@ -263,7 +270,10 @@ impl Server {
     pub(super) fn rcpt(&mut self, to: ForwardPath, params: RcptParams) {
         self.rcpt_seen = true;
         let dsn = self.config.dsn && self.dialogue.is_extended();
-        if ((params.notify.is_some() || params.original.is_some()) && !dsn) || !self.knows(&params.other) {
+        if ((params.notify.is_some() || params.original.is_some()) && !dsn)
+            || params.valid_since.is_some()
+            || !self.knows(&params.other)
+        {
             return self.wrong(no(555, 5, 4, "A parameter is not recognised"));
         }
         let plain = to.is_ascii() && others_are_ascii(&params.other);

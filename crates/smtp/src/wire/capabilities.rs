@@ -1,6 +1,6 @@
 //! What a server offers: the reply to EHLO and LHLO (RFC 5321, 4.1.1.1).
 
-use super::Reply;
+use super::{FutureRelease, Reply, Solicitation, Words, XclientAttribute};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -36,6 +36,27 @@ pub struct Capabilities {
     pub recipients_max: Option<u32>,
     /// LIMITS (RFC 9422): transactions in a session.
     pub transactions_max: Option<u32>,
+    /// LIMITS (RFC 9422): different domains among the recipients of a transaction.
+    pub recipient_domains_max: Option<u32>,
+    /// DELIVERBY (RFC 2852): the shortest time that may be asked for with [`ByMode::Return`](super::ByMode::Return), in
+    /// seconds; 0 if there is none.
+    pub deliver_by: Option<u32>,
+    /// FUTURERELEASE (RFC 4865): how long messages may be held.
+    pub future_release: Option<FutureRelease>,
+    /// MT-PRIORITY (RFC 6710): the name of the server's profile, if it says one.
+    pub mt_priority: Option<Words>,
+    /// NO-SOLICITING (RFC 3865).
+    pub no_soliciting: bool,
+    /// NO-SOLICITING (RFC 3865): what solicitation is not wanted from anybody to anybody.
+    pub unwanted: Option<Solicitation>,
+    /// RRVS (RFC 7293).
+    pub rrvs: bool,
+    /// ETRN (RFC 1985).
+    pub etrn: bool,
+    /// BURL (RFC 4468): `imap` or `imap://` and a host, if URLs of that kind may be used now.
+    pub burl: Option<Words>,
+    /// XCLIENT: the attributes that are taken, each once.
+    pub xclient: Vec<XclientAttribute>,
     /// Every other one.
     pub other: Vec<Extension>,
 }
@@ -123,7 +144,29 @@ impl Capabilities {
                     match name {
                         n if n.eq_ignore_ascii_case("RCPTMAX") => self.recipients_max = Some(value),
                         n if n.eq_ignore_ascii_case("MAILMAX") => self.transactions_max = Some(value),
+                        n if n.eq_ignore_ascii_case("RCPTDOMAINMAX") => self.recipient_domains_max = Some(value),
                         _ => {}
+                    }
+                }
+            }
+            9 if is("DELIVERBY") => self.deliver_by = Some(params.trim_ascii().parse().unwrap_or(0)),
+            13 if is("FUTURERELEASE") => match params.trim_ascii().parse() {
+                Ok(limits) => self.future_release = Some(limits),
+                // Without its limits, nobody knows what may be asked for.
+                Err(_) => self.other.extend(Extension::new(keyword, params)),
+            },
+            11 if is("MT-PRIORITY") => self.mt_priority = Some(params.parse().unwrap_or_default()),
+            13 if is("NO-SOLICITING") => {
+                self.no_soliciting = true;
+                self.unwanted = params.trim_ascii().parse().ok();
+            }
+            4 if is("RRVS") => self.rrvs = true,
+            4 if is("ETRN") => self.etrn = true,
+            4 if is("BURL") => self.burl = Some(params.parse().unwrap_or_default()),
+            7 if is("XCLIENT") => {
+                for attribute in params.split_ascii_whitespace().filter_map(XclientAttribute::of) {
+                    if !self.xclient.contains(&attribute) {
+                        self.xclient.push(attribute);
                     }
                 }
             }
@@ -131,8 +174,8 @@ impl Capabilities {
         }
     }
 
-    /// The lines of a reply to EHLO after the greeting.
-    pub(crate) fn lines(&self) -> Vec<String> {
+    /// The lines of a reply to EHLO after the greeting, without code and CRLF.
+    pub fn lines(&self) -> Vec<String> {
         use alloc::format;
         let mut lines = Vec::new();
         let flags = [
@@ -145,6 +188,8 @@ impl Capabilities {
             (self.dsn, "DSN"),
             (self.start_tls, "STARTTLS"),
             (self.require_tls, "REQUIRETLS"),
+            (self.rrvs, "RRVS"),
+            (self.etrn, "ETRN"),
         ];
         lines.extend(flags.iter().filter(|(offered, _)| *offered).map(|(_, keyword)| String::from(*keyword)));
         match self.size {
@@ -167,11 +212,32 @@ impl Capabilities {
         if let Some(limit) = self.transactions_max {
             limits.push_str(&format!(" MAILMAX={limit}"));
         }
+        if let Some(limit) = self.recipient_domains_max {
+            limits.push_str(&format!(" RCPTDOMAINMAX={limit}"));
+        }
         if !limits.is_empty() {
             lines.push(format!("LIMITS{limits}"));
         }
+        let words = |keyword: &str, words: &str| {
+            if words.is_empty() { keyword.into() } else { format!("{keyword} {words}") }
+        };
+        match self.deliver_by {
+            None => {}
+            Some(0) => lines.push("DELIVERBY".into()),
+            Some(least) => lines.push(format!("DELIVERBY {least}")),
+        }
+        lines.extend(self.future_release.as_ref().map(|limits| format!("FUTURERELEASE {limits}")));
+        lines.extend(self.mt_priority.as_ref().map(|profile| words("MT-PRIORITY", profile.as_str())));
+        if self.no_soliciting {
+            lines.push(words("NO-SOLICITING", self.unwanted.as_ref().map_or("", Solicitation::as_str)));
+        }
+        lines.extend(self.burl.as_ref().map(|offer| words("BURL", offer.as_str())));
+        if !self.xclient.is_empty() {
+            let names: Vec<&str> = self.xclient.iter().map(|attribute| attribute.as_str()).collect();
+            lines.push(format!("XCLIENT {}", names.join(" ")));
+        }
         for Extension { keyword, params } in &self.other {
-            lines.push(if params.is_empty() { keyword.as_ref().into() } else { format!("{keyword} {params}") });
+            lines.push(words(keyword, params));
         }
         lines
     }

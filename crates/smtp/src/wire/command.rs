@@ -1,8 +1,9 @@
 //! Commands: recognised by length and word, then read by their grammar (RFC 5321, 4.1.1).
 
-use super::{Cursor, MailParams, ParamError, RcptParams};
-use crate::address::{self, ForwardPath, HelloName, ReversePath};
+use super::{Cursor, MailParams, ParamError, RcptParams, Xclient};
+use crate::address::{self, Domain, ForwardPath, HelloName, ReversePath};
 use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use core::fmt;
@@ -43,11 +44,17 @@ pub enum Verb {
     StartTls,
     /// `AUTH` (RFC 4954, 4).
     Auth,
+    /// `BURL` (RFC 4468, 3).
+    Burl,
+    /// `ETRN` (RFC 1985, 5).
+    Etrn,
+    /// `XCLIENT` (Postfix's extension).
+    Xclient,
 }
 
 impl Verb {
     /// All verbs.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::Ehlo,
         Self::Helo,
         Self::Lhlo,
@@ -63,6 +70,9 @@ impl Verb {
         Self::Quit,
         Self::StartTls,
         Self::Auth,
+        Self::Burl,
+        Self::Etrn,
+        Self::Xclient,
     ];
 
     /// The verb a line begins with, in any case.
@@ -70,6 +80,9 @@ impl Verb {
         let end = line.iter().take(9).position(|&b| b == b' ').unwrap_or(line.len());
         if end == 8 && line[..8].eq_ignore_ascii_case(b"STARTTLS") {
             return Some(Self::StartTls);
+        }
+        if end == 7 && line[..7].eq_ignore_ascii_case(b"XCLIENT") {
+            return Some(Self::Xclient);
         }
         let &[a, b, c, d] = line.get(..end)? else { return None };
         // A letter's case is one bit. The few other octets that it changes make no verb.
@@ -88,6 +101,8 @@ impl Verb {
             b"NOOP" => Self::Noop,
             b"QUIT" => Self::Quit,
             b"AUTH" => Self::Auth,
+            b"BURL" => Self::Burl,
+            b"ETRN" => Self::Etrn,
             _ => return None,
         })
     }
@@ -110,6 +125,9 @@ impl Verb {
             Self::Quit => "QUIT",
             Self::StartTls => "STARTTLS",
             Self::Auth => "AUTH",
+            Self::Burl => "BURL",
+            Self::Etrn => "ETRN",
+            Self::Xclient => "XCLIENT",
         }
     }
 }
@@ -174,6 +192,89 @@ pub enum Command {
         /// The base64 argument after the mechanism, as it came.
         initial: Option<Secret<String>>,
     },
+    /// The server is to fetch part of the message itself.
+    Burl {
+        /// From where.
+        url: Url,
+        /// Whether it is the last part.
+        last: bool,
+    },
+    /// Send what waits for a host.
+    Etrn(EtrnTarget),
+    /// A proxy says for whom it speaks.
+    Xclient(Box<Xclient>),
+}
+
+/// What ETRN asks to be sent (RFC 1985, 5).
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum EtrnTarget {
+    /// What waits for this host.
+    Host(Domain),
+    /// `@`: what waits for this host and all below its name.
+    Below(Domain),
+    /// `#`: what waits in a queue, whose name the server knows.
+    Queue(Box<str>),
+}
+
+impl EtrnTarget {
+    /// A queue's name: printable ASCII without spaces. `None` if it is none.
+    pub fn queue(name: &str) -> Option<Self> {
+        (!name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic())).then(|| Self::Queue(name.into()))
+    }
+}
+
+impl fmt::Display for EtrnTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host(host) => write!(f, "{host}"),
+            Self::Below(host) => write!(f, "@{host}"),
+            Self::Queue(name) => write!(f, "#{name}"),
+        }
+    }
+}
+
+/// An absolute URI, as far as a command must know: a scheme, a colon and printable ASCII without spaces (RFC 4468, 4).
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Url(Box<str>);
+
+impl Url {
+    /// Checks a URL.
+    ///
+    /// # Errors
+    /// [`ParseError`] if it is none.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        if let Some(at) = text.bytes().position(|b| !b.is_ascii_graphic()) {
+            return Err(ParseError { at, expected: "printable ASCII without spaces" });
+        }
+        let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
+        let good = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+            && text.len() > scheme.len() + 1;
+        if good { Ok(Self(text.into())) } else { Err(ParseError { at: 0, expected: "an absolute URI" }) }
+    }
+
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The scheme, in the case it came in: `imap` as a rule.
+    pub fn scheme(&self) -> &str {
+        self.0.split_once(':').map_or("", |(scheme, _)| scheme)
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Without what follows the scheme: the URL may hold the key to what it names.
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:***", self.scheme())
+    }
 }
 
 /// A line that is no command.
@@ -264,6 +365,12 @@ impl Command {
                 let (mechanism, initial) = auth(&mut cursor).map_err(syntax)?;
                 Self::Auth { mechanism, initial }
             }
+            Verb::Burl => {
+                let (url, last) = burl(&mut cursor).map_err(syntax)?;
+                Self::Burl { url, last }
+            }
+            Verb::Etrn => Self::Etrn(etrn(&mut cursor).map_err(syntax)?),
+            Verb::Xclient => Self::Xclient(Box::new(Xclient::parse(&mut cursor).map_err(syntax)?)),
         })
     }
 
@@ -285,10 +392,13 @@ impl Command {
             Self::Quit => Verb::Quit,
             Self::StartTls => Verb::StartTls,
             Self::Auth { .. } => Verb::Auth,
+            Self::Burl { .. } => Verb::Burl,
+            Self::Etrn(_) => Verb::Etrn,
+            Self::Xclient(_) => Verb::Xclient,
         }
     }
 
-    /// The line without its CRLF. It holds secrets if the command is AUTH.
+    /// The line without its CRLF. It holds secrets if the command is AUTH or BURL.
     pub fn encode(&self) -> String {
         match self {
             Self::Ehlo(name) | Self::Helo(name) | Self::Lhlo(name) => format!("{} {name}", self.verb()),
@@ -299,6 +409,14 @@ impl Command {
             Self::Vrfy(what) | Self::Expn(what) => format!("{} {what}", self.verb()),
             Self::Auth { mechanism, initial: None } => format!("AUTH {mechanism}"),
             Self::Auth { mechanism, initial: Some(initial) } => format!("AUTH {mechanism} {}", initial.reveal()),
+            Self::Burl { url, last: false } => format!("BURL {url}"),
+            Self::Burl { url, last: true } => format!("BURL {url} LAST"),
+            Self::Etrn(target) => format!("ETRN {target}"),
+            Self::Xclient(said) => {
+                let mut line = String::from("XCLIENT");
+                said.encode(&mut line);
+                line
+            }
             Self::Data | Self::Rset | Self::Help | Self::Noop | Self::Quit | Self::StartTls => {
                 self.verb().as_str().into()
             }
@@ -378,5 +496,31 @@ fn auth(cursor: &mut Cursor<'_>) -> Result<(MechanismName, Option<Secret<String>
             Ok((mechanism, Some(Secret::new(initial.to_owned()))))
         }
         Ok(_) | Err(_) => cursor.fail("an initial response in base64"),
+    }
+}
+
+fn burl(cursor: &mut Cursor<'_>) -> Result<(Url, bool), ParseError> {
+    cursor.expect(b' ', "a space and a URL")?;
+    let at = cursor.at();
+    let url = core::str::from_utf8(cursor.take_while(|b| b != b' ')).ok().and_then(|url| Url::parse(url).ok());
+    let url = url.ok_or(ParseError { at, expected: "an absolute URI" })?;
+    if cursor.rest().is_empty() {
+        return Ok((url, false));
+    }
+    if !cursor.rest().eq_ignore_ascii_case(b" LAST") {
+        return cursor.fail("\" LAST\" or the end of the line");
+    }
+    Ok((url, true))
+}
+
+fn etrn(cursor: &mut Cursor<'_>) -> Result<EtrnTarget, ParseError> {
+    cursor.expect(b' ', "a space and a host's name")?;
+    let at = cursor.at();
+    let wrong = ParseError { at, expected: "a host's name, \"@\" and a name, or \"#\" and a queue's name" };
+    let text = core::str::from_utf8(cursor.rest()).map_err(|_| wrong)?;
+    match text.as_bytes().first() {
+        Some(b'@') => Domain::parse(&text[1..]).map(EtrnTarget::Below).map_err(|_| wrong),
+        Some(b'#') => EtrnTarget::queue(&text[1..]).ok_or(wrong),
+        Some(_) | None => Domain::parse(text).map(EtrnTarget::Host).map_err(|_| wrong),
     }
 }

@@ -1,6 +1,8 @@
-//! The parameters of MAIL and RCPT (RFC 5321, 4.1.2; RFC 1870, 3461, 4954, 6152, 6531, 6533, 8689).
+//! The parameters of MAIL and RCPT (RFC 5321, 4.1.2; RFC 1870, 2852, 3461, 3865, 4865, 4954, 6152, 6531, 6533, 6710, 7293,
+//! 8689).
 
-use super::Cursor;
+use super::terms::short_number;
+use super::{Cursor, DeliverBy, Hold, Priority, Solicitation, ValidSince};
 use crate::address::{Mailbox, ReversePath};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -27,6 +29,14 @@ pub struct MailParams {
     pub auth: Option<ReversePath>,
     /// `REQUIRETLS`: relay only over verified TLS, or not at all (RFC 8689).
     pub require_tls: bool,
+    /// `BY=`: until when to deliver (RFC 2852).
+    pub deliver_by: Option<DeliverBy>,
+    /// `HOLDFOR=` or `HOLDUNTIL=`: from when on to deliver (RFC 4865).
+    pub hold: Option<Hold>,
+    /// `MT-PRIORITY=`: how urgently (RFC 6710).
+    pub priority: Option<Priority>,
+    /// `SOLICIT=`: what the message solicits (RFC 3865).
+    pub solicitation: Option<Solicitation>,
     /// Every other one, as it came.
     pub other: Vec<Parameter>,
 }
@@ -39,6 +49,8 @@ pub struct RcptParams {
     pub notify: Option<Notify>,
     /// `ORCPT=`: whom the message was first for (RFC 3461, 4.2).
     pub original: Option<OriginalRecipient>,
+    /// `RRVS=`: since when the mailbox must have had the same owner (RFC 7293).
+    pub valid_since: Option<ValidSince>,
     /// Every other one, as it came.
     pub other: Vec<Parameter>,
 }
@@ -256,6 +268,21 @@ impl MailParams {
                     once(&mut params.auth, who, at)?;
                 }
                 10 if name.eq_ignore_ascii_case(b"REQUIRETLS") => flag(&mut params.require_tls, value, at)?,
+                2 if name.eq_ignore_ascii_case(b"BY") => once(&mut params.deliver_by, typed(value, at)?, at)?,
+                7 if name.eq_ignore_ascii_case(b"HOLDFOR") => {
+                    let seconds = value.and_then(|v| core::str::from_utf8(v).ok()).and_then(short_number);
+                    let seconds = seconds.filter(|seconds| *seconds > 0).ok_or(ParamError::Value { at })?;
+                    once(&mut params.hold, Hold::For(seconds), at)?;
+                }
+                9 if name.eq_ignore_ascii_case(b"HOLDUNTIL") => {
+                    once(&mut params.hold, Hold::Until(typed(value, at)?), at)?;
+                }
+                11 if name.eq_ignore_ascii_case(b"MT-PRIORITY") => {
+                    once(&mut params.priority, typed(value, at)?, at)?;
+                }
+                7 if name.eq_ignore_ascii_case(b"SOLICIT") => {
+                    once(&mut params.solicitation, typed(value, at)?, at)?;
+                }
                 _ => other(&mut params.other, name, value, at)?,
             }
         }
@@ -294,6 +321,20 @@ impl MailParams {
         if self.require_tls {
             put(format_args!(" REQUIRETLS"));
         }
+        if let Some(by) = self.deliver_by {
+            put(format_args!(" BY={by}"));
+        }
+        match &self.hold {
+            None => {}
+            Some(Hold::For(seconds)) => put(format_args!(" HOLDFOR={}", seconds.clamp(&1, &999_999_999))),
+            Some(Hold::Until(time)) => put(format_args!(" HOLDUNTIL={time}")),
+        }
+        if let Some(priority) = self.priority {
+            put(format_args!(" MT-PRIORITY={priority}"));
+        }
+        if let Some(solicitation) = &self.solicitation {
+            put(format_args!(" SOLICIT={solicitation}"));
+        }
         encode_other(&self.other, out);
     }
 }
@@ -312,6 +353,7 @@ impl RcptParams {
                     let original = value.and_then(original).ok_or(ParamError::Value { at })?;
                     once(&mut params.original, original, at)?;
                 }
+                4 if name.eq_ignore_ascii_case(b"RRVS") => once(&mut params.valid_since, typed(value, at)?, at)?,
                 _ => other(&mut params.other, name, value, at)?,
             }
         }
@@ -346,6 +388,9 @@ impl RcptParams {
                     write!(out, "\\x{{{:X}}}", u32::from(c)).expect("a String takes everything");
                 }
             }
+        }
+        if let Some(since) = &self.valid_since {
+            write!(out, " RRVS={since}").expect("a String takes everything");
         }
         encode_other(&self.other, out);
     }
@@ -415,6 +460,12 @@ fn value<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], ParseError> {
         Ok(_) => Ok(value),
         Err(wrong) => Err(ParseError { at: start + wrong.valid_up_to(), expected: "valid UTF-8" }),
     }
+}
+
+/// A value by its type.
+fn typed<T: FromStr>(value: Option<&[u8]>, at: usize) -> Result<T, ParamError> {
+    let value = value.and_then(|value| core::str::from_utf8(value).ok()).ok_or(ParamError::Value { at })?;
+    value.parse().map_err(|_| ParamError::Value { at })
 }
 
 fn once<T>(slot: &mut Option<T>, value: T, at: usize) -> Result<(), ParamError> {
@@ -495,7 +546,7 @@ fn original(value: &[u8]) -> Option<OriginalRecipient> {
 
 /// RFC 3461, 4: printable ASCII but `+` and `=`, and `+` with two upper case hexadecimal digits. What it decodes to
 /// must be ASCII without controls here: nothing we take as xtext may hold them.
-fn xtext(encoded: &[u8]) -> Option<String> {
+pub(super) fn xtext(encoded: &[u8]) -> Option<String> {
     let mut plain = String::with_capacity(encoded.len());
     let mut octets = encoded.iter();
     while let Some(&octet) = octets.next() {
@@ -556,7 +607,7 @@ fn xtext_len(plain: &str) -> usize {
 }
 
 /// Shows text as xtext.
-struct Xtext<'a>(&'a str);
+pub(super) struct Xtext<'a>(pub(super) &'a str);
 
 impl fmt::Display for Xtext<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

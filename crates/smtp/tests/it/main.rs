@@ -11,3 +11,4 @@ mod server_talks;
 mod smuggling;
 mod tokio;
 mod wire;
+mod wire_extensions;
