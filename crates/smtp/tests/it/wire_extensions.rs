@@ -402,8 +402,8 @@ proptest! {
         esmtp in claim(any::<bool>()),
         helo in claim("[a-z][a-z0-9]{0,9}"),
     ) {
-        let text = |claim| match claim {
-            Claim::Is(text) => Claim::Is(postrider_core::Text::new::<String>(text).unwrap()),
+        let text = |claim: Claim<String>| match claim {
+            Claim::Is(text) => Claim::Is(postrider_core::Text::new(text).unwrap()),
             Claim::Unavailable => Claim::Unavailable,
             Claim::TemporarilyUnavailable => Claim::TemporarilyUnavailable,
         };
