@@ -1,5 +1,6 @@
-//! The chores of this repository: `cargo xtask test | interop | bench | fuzz`.
+//! The chores of this repository: `cargo xtask test | interop | bench | fuzz | ledger`.
 
+mod ledger;
 mod packages;
 mod steps;
 
@@ -9,7 +10,8 @@ const USAGE: &str = "\
 cargo xtask test                       everything: format, lints, no_std, documentation, all tests
 cargo xtask interop [filter]           only the tests against other people's mail software
 cargo xtask bench [filter]             the benchmarks, ours beside the peers
-cargo xtask fuzz [target] [seconds]    one fuzz target, or each of them, for so long (30 s)";
+cargo xtask fuzz [target] [seconds]    one fuzz target, or each of them, for so long (30 s)
+cargo xtask ledger [--full | --write]   what the RFCs require and where it is done; or its page, docs/requirements.md";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -25,6 +27,9 @@ fn main() -> ExitCode {
             Ok(seconds) => steps::fuzz(Some(target), seconds),
             Err(_) => Err(format!("{seconds} is not a number of seconds")),
         },
+        ["ledger"] => ledger::run(steps::root(), ledger::Show::Counts),
+        ["ledger", "--full"] => ledger::run(steps::root(), ledger::Show::Everything),
+        ["ledger", "--write"] => ledger::write(steps::root()),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(())

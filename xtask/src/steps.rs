@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::packages;
+use crate::{ledger, packages};
 
 /// The crates that promise to build without std.
 const NO_STD: [&str; 6] = ["core", "sasl", "smtp", "imap", "pop3", "mta"];
@@ -17,6 +17,8 @@ type Outcome = Result<(), String>;
 pub(crate) fn test() -> Outcome {
     let interop = packages::prepare()?;
     need_nextest()?;
+    eprintln!("== requirements");
+    ledger::run(root(), ledger::Show::Counts)?;
     cargo("format", &["fmt", "--all", "--check"])?;
     no_std()?;
     cargo("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
@@ -135,6 +137,6 @@ pub(crate) fn succeeds(program: &str, arguments: &[&str]) -> bool {
 }
 
 /// The top of the repository.
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a directory of the repository")
 }

@@ -74,6 +74,7 @@ pub fn server_config(chain: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>, Conf
 }
 
 /// A client's configuration that trusts `roots`.
+//= 4954-14-2, 4954-14-1, 2595-2.4-1, 2595-2.4-2, 5034-4-19
 pub fn client_config(roots: RootCertStore) -> Arc<ClientConfig> {
     let config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()

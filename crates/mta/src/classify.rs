@@ -158,6 +158,7 @@ pub fn classify(stage: Stage, reply: &Reply) -> Class {
     let about = reply.enhanced().map(|enhanced| (enhanced.subject(), enhanced.detail()));
     if stage == Stage::Rcpt && matches!((code, about), (452 | 552, None) | (400..=599, Some((5, 3)))) {
         // RFC 5321, 4.5.3.1.10: 452 it should be, but a 552 to RCPT is meant so too.
+        //= 5321-4.5.3.1.10-2
         return Class { verdict: Verdict::Transient, scope: Scope::Recipient, hint: Hint::TooManyRecipients };
     }
     let scope = match about {

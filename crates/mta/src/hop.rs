@@ -12,6 +12,7 @@ use crate::classify::Stage;
 use crate::{Destination, Name};
 
 /// How the connection to a hop must be protected. The transport obeys; it cannot weaken it.
+//= 8689-2-3
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -162,10 +163,12 @@ impl Need {
     pub fn status(self) -> EnhancedCode {
         match self {
             // RFC 6531, 3.5.
+            //= 6531-3.2-5
             Self::SmtpUtf8 => EnhancedCode::literal(5, 6, 7),
             // RFC 6152, 3: 5.6.3, conversion required but not supported.
             Self::EightBit => EnhancedCode::literal(5, 6, 3),
             // RFC 8689, 4.2.1.
+            //= 8689-4.2.1-3
             Self::RequireTls => EnhancedCode::literal(5, 7, 30),
             // RFC 1870, 6.1.
             Self::Size => EnhancedCode::literal(5, 3, 4),

@@ -232,6 +232,7 @@ impl MxLookup {
     }
 
     /// The next question that was not asked yet.
+    //= 5321-5.1-1
     pub fn ask(&mut self) -> Option<(Name, RecordType)> {
         match &mut self.state {
             State::Exchanges { asked: true, .. } | State::Done(_) => None,
@@ -307,10 +308,12 @@ impl MxLookup {
                 (answer.owner, found, answer.unusable)
             }
             Err(DnsFailure::NoData) => (domain.clone(), Vec::new(), 0),
+            //= 5321-5.1-3
             Err(DnsFailure::NoSuchName) => return State::Done(Err(Unroutable::NoSuchDomain)),
             Err(failure) => return State::Done(Err(Unroutable::Lookup(failure))),
         };
 
+        //= 5321-5.1-6
         if found.is_empty() && unusable == 0 {
             // RFC 5321, 5.1: an empty list means an implicit MX of preference 0 that points to the domain itself.
             if routing.is_ourselves(&domain) || routing.is_ourselves(&owner) {
@@ -330,9 +333,11 @@ impl MxLookup {
         }
 
         // A stable order first, so that the same answer in another order gives the same list from the same seed.
+        //= 5321-5.1-9
         found.sort();
         let mut pruned = false;
         if let Some(at) = found.iter().find(|(_, exchange)| routing.is_ourselves(exchange)).map(|(at, _)| *at) {
+            //= 5321-5.1-11
             found.retain(|(preference, _)| *preference < at);
             self.note(Reason::OurselvesInList);
             pruned = true;
@@ -348,6 +353,7 @@ impl MxLookup {
             }
         }
         for equals in hosts.chunk_by_mut(|a, b| a.preference == b.preference) {
+            //= 5321-5.1-10
             self.dice.shuffle(equals);
         }
         if hosts.len() > routing.max_exchanges.max(1) {
@@ -489,8 +495,10 @@ impl Routing {
         Err(match (transient, by) {
             (failure, Reason::ConfiguredRelay) => Unroutable::Relay(failure.unwrap_or(DnsFailure::NoSuchName)),
             (Some(failure), _) => Unroutable::Lookup(failure),
+            //= 5321-5.1-12
             (None, _) if pruned => Unroutable::Loop,
             (None, Reason::ImplicitExchange) => Unroutable::NoAddress,
+            //= 5321-5.1-5
             (None, _) => Unroutable::NoUsableExchange,
         })
     }

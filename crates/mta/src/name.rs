@@ -70,6 +70,7 @@ impl Name {
     ///
     /// # Errors
     /// See [`NameError`].
+    //= 5321-5.1-2, 6531-3.2-2
     pub fn from_domain(domain: &str) -> Result<Self, NameError> {
         if domain.is_ascii() {
             return Self::new(domain);

@@ -8,6 +8,7 @@ use postrider_core::Instant;
 ///
 /// Whatever the fields say, each next attempt is later than now and there are finitely many: values that would break
 /// that are bent as each field says.
+//= 5321-4.5.4.1-5
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -72,6 +73,7 @@ impl RetrySchedule {
     }
 
     /// When a message that came at `arrived` is too old.
+    //= 5321-4.5.4.1-4
     pub fn expires(&self, arrived: Instant) -> Instant {
         arrived.plus(self.expiry)
     }
@@ -79,6 +81,7 @@ impl RetrySchedule {
     /// When to try again after the `attempts`th attempt failed at `now`; `None` if it is time to give up.
     ///
     /// The last attempt is made when the message expires.
+    //= 5321-4.5.4.1-1, 5321-4.5.4.1-2
     pub fn next(&self, arrived: Instant, attempts: u32, now: Instant, roll: u64) -> Option<Instant> {
         let due = now.plus(self.wait(attempts, roll));
         let expires = self.expires(arrived);

@@ -24,6 +24,7 @@ impl ApopChallenge {
     ///
     /// # Errors
     /// [`ApopChallengeError`] if it is anything but `<dot-atom@dot-atom>` or `<dot-atom@[address]>`, or too long.
+    //= 1939-7-7, 2449-3-1
     pub fn new(timestamp: &str) -> Result<Self, ApopChallengeError> {
         let inner = timestamp.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).ok_or(ApopChallengeError)?;
         let (left, right) = inner.split_once('@').ok_or(ApopChallengeError)?;
@@ -108,6 +109,7 @@ pub struct Apop {
 impl Apop {
     /// The claim that `APOP user digest` makes, where `challenge` was in the greeting. `None` if the digest is not
     /// 32 hexadecimal digits in lower case (RFC 1939, 7).
+    //= 1939-7-8
     pub fn new(user: impl Into<String>, challenge: ApopChallenge, digest: &[u8]) -> Option<Self> {
         let octets = read_digest(digest)?;
         Some(Self { user: user.into(), challenge, digest: Secret::new(octets) })
@@ -141,6 +143,7 @@ mod tests {
         assert!(!alloc::format!("{apop:?}").contains("196"), "the digest is not shown: {apop:?}");
     }
 
+    //= 2449-3-1
     #[test]
     fn timestamps_that_could_hold_a_collision_are_none() {
         for good in ["<a@b>", "<1a2b.3.4.Zm9v+/==@mail.example>", "<1@[192.0.2.1]>", "<1@[IPv6:::1]>"] {
@@ -173,6 +176,7 @@ mod tests {
         }
     }
 
+    //= 1939-7-8
     #[test]
     fn a_digest_is_32_digits_in_lower_case() {
         let challenge = ApopChallenge::new("<a@b>").unwrap();

@@ -67,10 +67,12 @@ pub fn encode(message: &[u8]) -> Secret<String> {
 }
 
 /// Writes an initial response: as [`encode`], but an empty one is `=`.
+//= 4954-4-1, 5034-4-1
 pub fn encode_initial(message: &[u8]) -> Secret<String> {
     if message.is_empty() { Secret::new("=".into()) } else { encode(message) }
 }
 
+//= 4954-4-12, 5034-4-10
 fn decode(base64: &[u8], limit: usize) -> Result<Secret<Vec<u8>>, LineError> {
     if base64.len() > limit {
         return Err(LineError::TooLong { limit });
@@ -82,6 +84,7 @@ fn decode(base64: &[u8], limit: usize) -> Result<Secret<Vec<u8>>, LineError> {
 mod tests {
     use super::*;
 
+    //= 4954-4-1
     #[test]
     fn initial_response_knows_absent_from_empty() {
         assert!(initial(b"=", 100).unwrap().reveal().is_empty());
@@ -97,6 +100,7 @@ mod tests {
         assert!(matches!(response(b"", 100), Ok(Response::Data(d)) if d.reveal().is_empty()));
     }
 
+    //= 4954-4-12, 5034-4-10
     #[test]
     fn base64_is_strict() {
         for bad in [&b"YQ"[..], b"YR==", b"YQ==YQ==", b" YQ==", b"YQ=\n", b"Y", b"\xff\xff\xff\xff", b"YQ==="] {

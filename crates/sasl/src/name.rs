@@ -90,6 +90,7 @@ impl MechanismName {
     ///
     /// Unknown mechanisms are taken for such. Of CRAM-MD5 and SCRAM the reader gets enough to try passwords at leisure,
     /// with SCRAM at the cost of its iterations for each.
+    //= 5034-4-20
     pub fn exposes_secret(&self) -> bool {
         match self {
             Self::Plain | Self::Login | Self::XOAuth2 | Self::OAuthBearer | Self::Other(_) => true,

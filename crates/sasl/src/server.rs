@@ -189,6 +189,7 @@ fn optional(part: &[u8], expected: &'static str) -> Result<Option<String>, Excha
 }
 
 /// RFC 4616, 2: `[authzid] NUL authcid NUL passwd`, the last two not empty.
+//= 4954-4-16, 5034-4-14
 fn plain(message: &[u8]) -> Result<Attempt, ExchangeError> {
     let mut parts = message.split(|&b| b == 0);
     let (Some(authorization), Some(user), Some(password), None) =
@@ -252,6 +253,7 @@ mod tests {
         assert_eq!(attempt(exchange.respond(b"\0a\0b")).1, "a");
     }
 
+    //= 4954-4-16
     #[test]
     fn plain_refuses_what_is_not_plain() {
         for bad in [&b""[..], b"a", b"\0", b"\0a", b"\0\0", b"\0a\0", b"\0\0b", b"\0a\0b\0", b"\0a\0b\0c"] {

@@ -13,8 +13,10 @@ use core::str::FromStr;
 use postrider_core::ParseError;
 
 /// The longest local part, in octets (RFC 5321, 4.5.3.1.1).
+//= 5321-4.5.3.1.1-1, 5321-4.5.3.1.3-1
 pub const LOCAL_PART_LIMIT: usize = 64;
 /// The longest domain, in octets (RFC 5321, 4.5.3.1.2).
+//= 5321-4.5.3.1.2-1
 pub const DOMAIN_LIMIT: usize = 255;
 /// The longest label of a domain, in octets (RFC 1035, 2.3.4).
 pub const LABEL_LIMIT: usize = 63;
@@ -193,6 +195,7 @@ impl LocalPart {
     ///
     /// # Errors
     /// [`ParseError`] if it holds a control character or is too long.
+    //= 5321-4.1.2-2
     pub fn quote(name: &str) -> Result<Self, ParseError> {
         if let Ok(plain) = Self::parse(name)
             && !plain.0.starts_with('"')
@@ -254,11 +257,13 @@ impl Mailbox {
     }
 
     /// The local part as on the wire.
+    //= 6531-3.2-1, 6531-3.3-1
     pub fn local_part(&self) -> &str {
         &self.text[..self.host - 1]
     }
 
     /// The local part's meaning, without quotes and backslashes.
+    //= 5321-2.3.11-1, 5321-4.1.2-1
     pub fn unquoted_local_part(&self) -> Cow<'_, str> {
         unquoted(self.local_part())
     }
@@ -292,6 +297,7 @@ impl Mailbox {
     }
 }
 
+//= 5321-2.4-2
 impl PartialEq for Mailbox {
     fn eq(&self, other: &Self) -> bool {
         self.local_part() == other.local_part() && self.host_str().eq_ignore_ascii_case(other.host_str())
@@ -409,6 +415,7 @@ impl TryFrom<&Domain> for HelloName {
     }
 }
 
+//= 5321-4.1.1.1-1
 impl From<&AddressLiteral> for HelloName {
     fn from(literal: &AddressLiteral) -> Self {
         Self(literal.0.clone())
@@ -487,6 +494,7 @@ pub(crate) fn reverse_path(cursor: &mut Cursor<'_>) -> Result<ReversePath, Parse
 }
 
 /// `<postmaster>`, or a mailbox in angle brackets.
+//= 5321-2.3.5-3
 pub(crate) fn forward_path(cursor: &mut Cursor<'_>) -> Result<ForwardPath, ParseError> {
     const POSTMASTER: &[u8] = b"postmaster>";
     cursor.expect(b'<', "\"<\"")?;
@@ -500,6 +508,7 @@ pub(crate) fn forward_path(cursor: &mut Cursor<'_>) -> Result<ForwardPath, Parse
 }
 
 /// A mailbox after a source route, which is checked and ignored (RFC 5321, 4.1.1.3 and appendix C).
+//= 5321-3.3-2, 5321-C-1
 fn routed_mailbox(cursor: &mut Cursor<'_>) -> Result<Mailbox, ParseError> {
     if cursor.peek() == Some(b'@') {
         loop {
@@ -529,6 +538,7 @@ pub(crate) fn mailbox(cursor: &mut Cursor<'_>) -> Result<Mailbox, ParseError> {
     Ok(Mailbox { text: text.into(), host })
 }
 
+//= 6531-3.7.1-1
 pub(crate) fn hello_name(cursor: &mut Cursor<'_>) -> Result<HelloName, ParseError> {
     let start = cursor.at();
     match cursor.peek() {
@@ -604,6 +614,7 @@ fn quoted_string(cursor: &mut Cursor<'_>) -> Result<(), ParseError> {
     }
 }
 
+//= 5321-4.1.2-4
 fn domain(cursor: &mut Cursor<'_>, underscores: bool) -> Result<(), ParseError> {
     let start = cursor.at();
     loop {

@@ -128,13 +128,17 @@ impl Dialogue {
         }
         match verb {
             // RFC 5321, 4.1.4: these at any time, the rest after a greeting.
+            //= 5321-4.1.4-1
             Verb::Noop | Verb::Help | Verb::Vrfy | Verb::Expn | Verb::Rset | Verb::Quit => Ok(()),
+            //= 2033-4.1-1
             Verb::Ehlo | Verb::Helo if self.protocol == Protocol::Lmtp => Err(OutOfOrder::OtherProtocol),
             Verb::Lhlo if self.protocol == Protocol::Smtp => Err(OutOfOrder::OtherProtocol),
             Verb::Ehlo | Verb::Helo | Verb::Lhlo => Ok(()),
             // RFC 3207, 4: once, and never within a transaction.
+            //= 3207-4.2-4, 4954-4-3
             Verb::StartTls if self.tls => Err(OutOfOrder::AlreadyTls),
             // RFC 4954, 4: once, and never within a transaction.
+            //= 4954-4-2
             Verb::Auth if self.authenticated => Err(OutOfOrder::AlreadyAuthenticated),
             Verb::StartTls | Verb::Auth => match self.phase {
                 Phase::Connected => Err(OutOfOrder::HelloFirst),
@@ -157,6 +161,7 @@ impl Dialogue {
             },
             Verb::Rcpt => match self.phase {
                 Phase::Connected => Err(OutOfOrder::HelloFirst),
+                //= 5321-3.3-4, 5321-3.3-9
                 Phase::Ready => Err(OutOfOrder::MailFirst),
                 Phase::Mail | Phase::Recipients => Ok(()),
                 Phase::Chunks | Phase::Body | Phase::Over => Err(OutOfOrder::WithinMessage),
@@ -165,6 +170,7 @@ impl Dialogue {
             Verb::Data | Verb::Bdat | Verb::Burl => match self.phase {
                 Phase::Connected => Err(OutOfOrder::HelloFirst),
                 Phase::Ready => Err(OutOfOrder::MailFirst),
+                //= 2920-3.2-3, 2920-3.2-4
                 Phase::Mail => Err(OutOfOrder::NoRecipient),
                 Phase::Recipients => Ok(()),
                 // RFC 3030, 2: the two are not mixed.
@@ -205,6 +211,7 @@ impl Dialogue {
     }
 
     /// TLS is in place now. Nothing learnt before is believed (RFC 3207, 4.2).
+    //= 3207-4.2-1
     pub fn secured(&mut self) {
         *self = Self::new(self.protocol, true);
     }

@@ -17,6 +17,7 @@ impl Accepted {
     ///
     /// # Panics
     /// If `code` is not 2yz or `subject` or `detail` is above 999.
+    //= 5321-3.4-1
     pub fn with(code: u16, (subject, detail): (u16, u16), text: Text) -> Self {
         assert!(code / 100 == 2, "an Accepted needs a code of 2yz");
         Self { said: Some((ReplyCode::literal(code), EnhancedCode::literal(2, subject, detail), text)) }
@@ -83,6 +84,7 @@ impl Refusal {
     }
 
     /// Whether the same may succeed later.
+    //= 5321-3.3-1
     pub fn is_transient(&self) -> bool {
         self.code.class() == ReplyClass::Transient
     }
@@ -123,6 +125,7 @@ pub struct NotRefused;
 
 /// RFC 4954, 6.
 impl From<Denied> for Refusal {
+    //= 4954-4-17, 4954-6-1
     fn from(denied: Denied) -> Self {
         match denied {
             Denied::Temporary => Self::transient(454, (7, 0), Text::literal("Temporary authentication failure")),

@@ -156,6 +156,7 @@ fn our_client_watches_a_mailbox_of_dovecots() {
     assert_eq!(found, "{\"uid\":1}\n");
 }
 
+//= 4954-14-2, 2595-2.4-1, 2595-2.4-2, 5034-4-19
 #[test]
 fn our_client_says_what_is_wrong() {
     let world = World::new();

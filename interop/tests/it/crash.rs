@@ -110,6 +110,7 @@ fn count(messages: &[Message], stored: &[Vec<u8>], check: fn(&Message, &[u8])) -
     found
 }
 
+//= 5321-2.1-1, 5321-6.1-1, 2033-4.2-3
 #[test]
 fn what_was_answered_250_is_in_the_mailbox_after_kill_9() {
     let authority = Authority::new();

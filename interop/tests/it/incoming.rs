@@ -101,6 +101,7 @@ fn an_unknown_recipient_is_refused_while_the_sender_is_there_to_hear_it() {
     assert!(report.contains("550 5.1.1") && report.contains("in reply to RCPT TO command"), "{report}");
 }
 
+//= 5321-7.9-1
 #[test]
 fn nobody_relays_through_us() {
     let server = Postriderd::start(&Authority::new(), &ours());

@@ -41,6 +41,7 @@ fn far_options(mailboxes: &[&str]) -> PostfixOptions {
     }
 }
 
+//= 5321-2.4-4, 5321-3.6.3-5, 5321-6.4-1, 5321-4.5.4.1-1
 #[test]
 fn submitted_mail_arrives_at_postfix_by_mx() {
     let World { server, dns, far } = World::new(&[CAROL]);
@@ -97,6 +98,7 @@ fn one_message_goes_to_each_of_its_domains() {
     clients::imaplib(&server.imap(ALICE, Security::Tls)).assert_are(&message);
 }
 
+//= 5321-3.3-6, 5321-3.6.3-1, 5321-4.1.1.4-5, 5321-4.4-11
 #[test]
 fn a_refused_recipient_comes_back_as_a_report_and_the_other_is_served() {
     let world = World::new(&[CAROL]);

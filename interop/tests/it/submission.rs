@@ -6,6 +6,7 @@ use postrider_interop::{Authority, Options, Postriderd, Security};
 
 use crate::{ALICE, BOB, SUBMITTERS, ours};
 
+//= 4954-7-1
 #[test]
 fn every_submitter_reaches_a_mailbox() {
     let server = Postriderd::start(&Authority::new(), &ours());

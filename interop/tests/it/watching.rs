@@ -86,6 +86,7 @@ fn a_delivery_wakes_everybody() {
     done(&mut other);
 }
 
+//= 1939-6-1
 #[test]
 fn what_pop3_deletes_imap_sees_vanish() {
     let server = server();

@@ -351,6 +351,7 @@ impl Delivery {
                     if why.is_permanent() {
                         self.settle(index, Disposition::Failed(Arc::clone(&diagnosis)));
                     } else {
+                        //= 5321-5.1-4
                         self.defer(index, &diagnosis);
                     }
                 }
@@ -367,6 +368,7 @@ impl Delivery {
             unreachable!("attempts are only made while trying");
         };
         let limit = self.config.recipients.max(1).min(*limit);
+        //= 5321-4.5.3.1.8-3, 5321-4.5.4.1-8
         let group: Vec<usize> = self.open().take(limit).collect();
         if group.is_empty() {
             if self.recipients.iter().any(|recipient| matches!(recipient.state, RecipientState::Elsewhere)) {
@@ -414,6 +416,7 @@ impl Delivery {
                 trying.limit = limit as usize;
                 Onward::SameHop(Reason::NextGroup)
             }
+            //= 8689-4.2.1-2
             Err(HopFailure::Unsupported(need)) => {
                 let why = Arc::new(Diagnosis::unsupported(need, remote));
                 for index in group {
@@ -462,11 +465,13 @@ impl Delivery {
                     };
                     let why = share(Diagnosis::reply(&reply, class.reason(), wait, remote));
                     match class.verdict {
+                        //= 5321-4.2.1-2, 5321-4.2.5-2
                         Verdict::Permanent => {
                             self.settle(index, Disposition::Failed(why));
                             progress = true;
                         }
                         Verdict::Transient if class.hint == Hint::TooManyRecipients => over_limit.push((index, why)),
+                        //= 5321-4.2.1-1
                         Verdict::Transient if class.next_host() => {
                             let recipient = &mut self.recipients[index];
                             recipient.last = Some(why);
@@ -499,6 +504,7 @@ impl Delivery {
                     self.settle(index, Disposition::Failed(why));
                     progress = true;
                 }
+                //= 5321-3.8-3
                 Outcome::NotSent(NotSent::Ended | NotSent::Abandoned) => {
                     let lost = HopFailure::Lost(Text::literal("before the transaction was over"));
                     let why = share(Diagnosis::hop(&lost, remote.clone()));
@@ -541,6 +547,7 @@ impl Delivery {
                 let relay = self.config.relay.as_ref().filter(|_| trying.route.by == Reason::ConfiguredRelay);
                 trying.tls = relay.map_or(self.config.tls, |relay| relay.tls);
                 trying.limit = usize::MAX;
+                //= 5321-5.1-7, 5321-5.1-8
                 trying.address += 1;
                 trying.reason = Reason::NextAddress;
                 if trying.address == trying.route.exchanges[trying.exchange].addresses.len() {

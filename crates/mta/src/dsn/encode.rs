@@ -77,6 +77,7 @@ fn printable(text: &str, limit: usize) -> String {
 }
 
 /// An address in the status part: characters that have no place in ASCII as `\x{HEX}` (RFC 6533, 3).
+//= 6531-3.2-6
 pub(super) fn address(address: &str) -> String {
     let mut safe = String::new();
     for c in address.chars() {

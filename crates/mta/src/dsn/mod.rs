@@ -63,7 +63,9 @@ impl Action {
 ///
 /// Nobody is told about a message with the null sender: it is a report, or wishes for none. Without `NOTIFY` failures
 /// and delays are reported.
+//= 3461-5.2.2-2, 3461-5.2.2-3, 3461-5.2.2-4, 3461-5.2.2-5, 3461-5.2.2-6, 3461-5.2.3-1, 3461-5.2.3-2, 3461-5.2.5-1, 3461-5.2.6-1, 3461-5.2.6-2, 3461-5.2.6-3
 pub fn is_wanted(action: Action, sender: &ReversePath, recipient: &RcptParams) -> bool {
+    //= 3461-5.2-1
     if sender.mailbox().is_none() {
         return false;
     }
@@ -195,6 +197,7 @@ pub struct Written {
 
 impl Report {
     /// A report to `sender`; `None` if that is null, since nobody reports about reports (RFC 5321, 4.5.5).
+    //= 5321-3.6.3-3, 5321-4.5.4-1, 5321-4.5.5-1, 5321-6.1-2, 5321-4.4-10
     pub fn new(sender: &ReversePath, reporting: Name, id: &str, date: Instant) -> Option<Self> {
         Some(Self {
             to: sender.mailbox()?.clone(),
@@ -210,6 +213,7 @@ impl Report {
     }
 
     /// Writes it; `None` if it has no recipients.
+    //= 5321-3.6.3-2
     pub fn write(&self, original: Original<'_>) -> Option<Written> {
         let first = self.recipients.first()?.action;
         let action = self.recipients.iter().all(|recipient| recipient.action == first).then_some(first);
@@ -222,6 +226,7 @@ impl Report {
             Original::Message(octets) if action == Some(Action::Failed) && octets.len() <= self.message_limit => {
                 Part::message(octets).or_else(|| Some(header_of(octets)))
             }
+            //= 3461-6.2-2
             Original::Message(octets) => Some(header_of(octets)),
         };
         let mut parts = alloc::vec![Part::text(&self.explanation(action)), Part::status(self.status())];
@@ -254,6 +259,7 @@ impl Report {
         }
         octets.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
         let eight_bit = !octets.is_ascii();
+        //= 5321-3.6.3-4, 3461-6.1-1, 3461-6.1-2, 3461-6.1-3
         let mut envelope = Envelope::new(ReversePath::Null).and_to(self.to.clone()).with_size(octets.len() as u64);
         envelope.params.smtp_utf8 = !self.to.is_ascii();
         envelope.params.body = eight_bit.then_some(postrider_smtp::wire::BodyType::EightBitMime);
@@ -305,27 +311,35 @@ impl Report {
     /// The second part: for programs.
     fn status(&self) -> Vec<u8> {
         let mut fields = Fields::default();
+        //= 3461-6.3-1
         if let Some(id) = &self.envelope_id {
             fields.put("Original-Envelope-Id", id.as_str());
         }
+        //= 3461-6.3-2
         fields.put("Reporting-MTA", &format!("dns; {}", self.reporting));
         if let Some(arrived) = self.arrived {
             fields.put("Arrival-Date", &encode::date(arrived));
         }
         for recipient in &self.recipients {
             fields.empty_line();
+            //= 3461-6.3-3
             if let Some(original) = &recipient.original {
                 let address = encode::address(original.address());
                 fields.put("Original-Recipient", &format!("{}; {address}", original.address_type()));
             }
             let address = recipient.address.as_str();
             let kind = if recipient.address.is_ascii() { "rfc822" } else { "utf-8" };
+            //= 3461-6.3-4
             fields.put("Final-Recipient", &format!("{kind}; {}", encode::address(address)));
+            //= 3461-6.3-5
             fields.put("Action", recipient.action.word());
+            //= 3461-6.3-6
             fields.put("Status", &recipient.status.to_string());
+            //= 3461-6.3-7
             if let Some(remote) = &recipient.remote {
                 fields.put("Remote-MTA", &format!("dns; {remote}"));
             }
+            //= 3461-6.3-8
             if let Some(said) = &recipient.said {
                 fields.put("Diagnostic-Code", &format!("smtp; {said}"));
             } else if let Some(detail) = &recipient.detail {

@@ -9,6 +9,7 @@ fn class(stage: Stage, reply: &str) -> Class {
     classify(stage, &Reply::parse(reply.as_bytes()).unwrap())
 }
 
+//= 5321-4.2-6
 #[test]
 fn table_of_replies() {
     use Scope::*;
@@ -43,6 +44,7 @@ fn table_of_replies() {
     }
 }
 
+//= 5321-4.5.3.1.10-2
 #[test]
 fn too_many_recipients_is_transient_whatever_the_code() {
     for reply in ["452 too many recipients", "552 too many recipients", "452 4.5.3 enough", "550 5.5.3 enough"] {

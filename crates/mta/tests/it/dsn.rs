@@ -56,6 +56,8 @@ fn unfolded(fields: &str) -> String {
     fields.replace("\r\n ", " ")
 }
 
+//= 5321-3.6.3-2, 5321-3.6.3-4, 5321-6.1-2, 5321-4.4-10
+//= 3461-6.1-1, 3461-6.1-2, 3461-6.1-3, 3461-6.3-1, 3461-6.3-2, 3461-6.3-3, 3461-6.3-4, 3461-6.3-5, 3461-6.3-6, 3461-6.3-7, 3461-6.3-8
 #[test]
 fn a_failure_is_reported_with_all_that_is_known() {
     let mut failed = recipient(Action::Failed);
@@ -113,12 +115,14 @@ fn a_delay_says_until_when() {
     assert!(read.parts[2].0.contains("text/rfc822-headers"), "RFC 3461, 4.3: all of it only for failures");
 }
 
+//= 5321-3.6.3-3, 5321-4.5.4-1, 5321-4.5.5-1, 3461-5.2-1
 #[test]
 fn nobody_reports_about_reports() {
     assert!(Report::new(&ReversePath::Null, Name::new("mx.example").unwrap(), "1", NOW).is_none());
     assert!(report(vec![]).write(Original::None).is_none());
 }
 
+//= 3461-5.2.2-2, 3461-5.2.2-3, 3461-5.2.2-4, 3461-5.2.2-5, 3461-5.2.2-6, 3461-5.2.5-1, 3461-5.2.6-1, 3461-5.2.6-2, 3461-5.2.6-3
 #[test]
 fn notify_is_honoured() {
     let with = |notify| {
@@ -144,6 +148,7 @@ fn notify_is_honoured() {
     }
 }
 
+//= 3461-6.2-2
 #[test]
 fn the_whole_message_goes_back_only_if_it_fits() {
     let fails = || report(vec![recipient(Action::Failed)]);
@@ -187,6 +192,7 @@ fn boundaries_do_not_occur_in_what_they_bound() {
     assert!(read.head.contains("=_4f2a91_2"));
 }
 
+//= 6531-3.2-6
 #[test]
 fn addresses_beyond_ascii_are_encoded_in_the_status_part() {
     let to: ForwardPath = "<j\u{f6}rg@example.net>".parse().unwrap();

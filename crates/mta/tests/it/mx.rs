@@ -90,6 +90,7 @@ fn verdict(result: &Result<Route, Unroutable>) -> String {
     }
 }
 
+//= 5321-5.1-1, 5321-5.1-2, 5321-5.1-3, 5321-5.1-5, 5321-5.1-6, 5321-5.1-9, 5321-5.1-11, 5321-5.1-12
 #[test]
 fn table_of_verdicts() {
     let table = [
@@ -293,6 +294,7 @@ proptest! {
     }
 }
 
+//= 5321-5.1-10
 #[test]
 fn all_orders_of_three_equals_occur() {
     let text = "d.example MX 5 a.example\n d.example MX 5 b.example\n d.example MX 5 c.example\n \

@@ -31,6 +31,7 @@ fn schedules() -> impl Strategy<Value = RetrySchedule> {
 
 proptest! {
     /// Each attempt is at least a second after the one before, and there is a last one, for any configuration.
+    //= 5321-4.5.4.1-2
     #[test]
     fn attempts_go_forward_and_end(schedule in schedules(), rolls in prop::collection::vec(any::<u64>(), 1..20)) {
         let arrived = Instant::after_origin(Duration::from_secs(1_700_000_000));
@@ -53,12 +54,14 @@ proptest! {
     }
 
     /// Later waits are not shorter, for the same roll, until the cap.
+    //= 5321-4.5.4.1-5
     #[test]
     fn waits_do_not_shrink(schedule in schedules(), roll in any::<u64>(), attempts in 1..200_u32) {
         prop_assert!(schedule.wait(attempts, roll) <= schedule.wait(attempts + 1, roll));
     }
 }
 
+//= 5321-4.5.4.1-4
 #[test]
 fn defaults_make_two_attempts_in_the_first_hour_and_give_up_after_five_days() {
     let schedule = RetrySchedule::default();

@@ -26,6 +26,7 @@ pub enum Tls {
 #[non_exhaustive]
 pub struct Config {
     /// The client's own name, for EHLO.
+    //= 5321-2.3.5-2
     pub name: HelloName,
     /// Which protocol is spoken. Default SMTP.
     pub protocol: Protocol,
@@ -68,6 +69,7 @@ impl Config {
 }
 
 /// How much a client takes from a server. Times are those of RFC 5321, 4.5.3.2, as far as it has them.
+//= 5321-4.5.3.2-2
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
@@ -111,18 +113,26 @@ impl Default for Limits {
         let minutes = |n: u64| Duration::from_secs(n * 60);
         Self {
             link: LinkLimits::default(),
+            //= 5321-4.5.3.1.5-1
             reply_line: 2048,
             reply_lines: 128,
+            //= 4954-4-13
             reply_octets: 64 << 10,
             auth_rounds: 10,
             auth_line: 510,
             handshake: minutes(5),
+            //= 5321-4.5.3.2.1-1
             greeting: minutes(5),
             command: minutes(5),
+            //= 5321-4.5.3.2.2-1
             mail: minutes(5),
+            //= 5321-4.5.3.2.3-1
             rcpt: minutes(5),
+            //= 5321-4.5.3.2.4-1
             data: minutes(2),
+            //= 5321-4.5.3.2.5-1
             block: minutes(3),
+            //= 5321-4.5.3.2.6-1
             message: minutes(10),
             message_per_mib: Duration::from_secs(10),
             quit: Duration::from_secs(30),

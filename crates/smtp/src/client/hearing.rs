@@ -43,6 +43,7 @@ impl Client {
     }
 
     pub(super) fn hear(&mut self, reply: Reply) {
+        //= 2920-3.1-3
         let expected = self.expected.pop_front();
         self.arm_reply();
         let closing = reply.code().number() == 421;
@@ -59,6 +60,7 @@ impl Client {
     }
 
     pub(super) fn answered(&mut self, expect: Expect, reply: Reply) {
+        //= 5321-4.2-4, 5321-4.2-6
         let class = reply.class();
         let waits = matches!(expect, Expect::Auth | Expect::Data);
         if class == ReplyClass::GoOn && !waits || class == ReplyClass::Done && expect == Expect::Data {
@@ -109,10 +111,13 @@ impl Client {
             self.capabilities = Some(offered);
             let plain = !self.link.security().is_tls();
             match self.config.tls {
+                //= 3207-6-2
                 Tls::IfOffered | Tls::Required if plain && can => self.say_start_tls(false),
+                //= 3207-6-1
                 Tls::Required if plain => self.no_tls(),
                 Tls::Manual | Tls::IfOffered | Tls::Required | Tls::Implicit => self.ready(),
             }
+        //= 5321-2.2.1-3, 5321-3.2-2
         } else if verb == Verb::Ehlo && self.config.helo && reply.is_permanent() {
             self.say(&Command::Helo(self.config.name.clone()));
             self.expect(Expect::Hello(Verb::Helo));
@@ -126,11 +131,13 @@ impl Client {
             unreachable!("STARTTLS is answered only after it was sent");
         };
         if reply.is_done() {
+            //= 3207-4-3
             match self.link.begin_tls() {
                 Ok(()) => {
                     self.capabilities = None;
                     self.stage = Stage::Handshake { implicit: false };
                 }
+                //= 3207-4-4
                 Err(wrong) => self.end(Closed::Protocol(wrong)),
             }
         } else if manual {
@@ -163,6 +170,7 @@ impl Client {
                 }
             }
             ReplyClass::GoOn => self.challenged(&reply),
+            //= 4954-6-2
             ReplyClass::Transient | ReplyClass::Permanent => {
                 let failed = login.given_up.take().unwrap_or(AuthFailed::Refused(reply));
                 self.stage = Stage::Idle;
@@ -195,6 +203,7 @@ impl Client {
             Ok(response) => self.link.put_secret(sasl_line::encode(response.reveal()).reveal().as_bytes()),
             Err(failed) => {
                 login.given_up = Some(failed);
+                //= 4954-4-11
                 self.link.put(b"*");
             }
         }
@@ -202,6 +211,7 @@ impl Client {
         self.expect(Expect::Auth);
     }
 
+    //= 5321-3.3-5
     pub(super) fn data_answered(&mut self, reply: Reply) {
         let sending = self.sending.as_deref_mut().expect("DATA belongs to a message");
         if reply.class() == ReplyClass::GoOn {
@@ -211,6 +221,7 @@ impl Client {
                 self.stage = Stage::Body(number);
                 self.gone = 0;
                 self.events.push_back(Event::BodyWanted { of: sending.id, body });
+            //= 2920-3.1-2
             } else if self.config.protocol == Protocol::Smtp {
                 // RFC 2920, 3.1: a server that invites a message for nobody gets an empty one.
                 self.link.put(b".");
@@ -239,6 +250,7 @@ impl Client {
         };
         match self.config.protocol {
             Protocol::Smtp => sending.settle_rest(&outcome),
+            //= 2033-5-6
             Protocol::Lmtp => sending.outcomes[index] = Some(outcome),
         }
         if self.expected.is_empty() {

@@ -122,6 +122,7 @@ impl Client {
             config,
         };
         if !implicit {
+            //= 5321-4.3.1-2
             client.expect(Expect::Greeting);
         }
         client
@@ -162,12 +163,14 @@ impl Client {
     /// # Errors
     /// [`Misuse`] if the session is busy or logged in, the server does not offer the mechanism, or the secret could be
     /// read on the way.
+    //= 4954-4-20
     pub fn authenticate(&mut self, mut mechanism: Box<dyn Mechanism>) -> Result<(), Misuse> {
         self.idle(Verb::Auth)?;
         let name = mechanism.name();
         if !self.capabilities.as_ref().is_some_and(|offered| offered.auth.contains(&name)) {
             return Err(Misuse::new(alloc::format!("the server does not offer {name}")));
         }
+        //= 4954-9-2, 4954-14-1
         if name.exposes_secret() && !self.link.security().is_tls() && !self.config.plaintext_auth {
             return Err(Misuse::new(alloc::format!("{name} would show the secret to all without TLS")));
         }
@@ -176,6 +179,7 @@ impl Client {
         let mut initial = mechanism.initial();
         if let Some(response) = initial.take() {
             let encoded = sasl_line::encode_initial(response.reveal());
+            //= 4954-4-8
             if "AUTH ".len() + name.as_str().len() + 1 + encoded.reveal().len() <= self.config.limits.auth_line {
                 self.link.put(b" ");
                 self.link.put_secret(encoded.reveal().as_bytes());
@@ -200,6 +204,7 @@ impl Client {
     }
 
     /// Whether the command has a place now.
+    //= 5321-4.1.4-5
     fn idle(&self, verb: Verb) -> Result<(), Misuse> {
         if !self.is_ready() {
             return Err(Misuse::new("the session is not ready, or busy"));
@@ -211,6 +216,7 @@ impl Client {
 
     /// Takes one step. False if there is none to take.
     fn advance(&mut self) -> bool {
+        //= 3207-4.1-1
         if let Some(failed) = self.link.take_tls_failure() {
             self.end(Closed::Tls(failed));
             return true;
@@ -224,6 +230,7 @@ impl Client {
         }
         if let Stage::Handshake { implicit } = self.stage {
             // RFC 3207, 4.2: nothing learnt before is believed.
+            //= 3207-4.2-1, 3207-4.2-2
             self.dialogue.secured();
             self.capabilities = None;
             self.handshake_timer.disarm();

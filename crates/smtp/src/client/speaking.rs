@@ -9,6 +9,7 @@ impl Client {
     /// Sends what may be sent now.
     pub(super) fn speak(&mut self) -> bool {
         match self.stage {
+            //= 5321-4.1.1.10-2, 5321-4.1.1.10-3, 5321-4.1.4-7
             Stage::Idle if self.quitting && self.expected.is_empty() => {
                 self.say(&Command::Quit);
                 self.stage = Stage::Quitting;
@@ -25,6 +26,7 @@ impl Client {
         let pipelining = self.capabilities.as_ref().is_some_and(|offered| offered.pipelining);
         let sending = self.sending.as_deref_mut().expect("an envelope is sent only while a message is");
         // Whether everything sent so far was answered. RFC 2920, 3.1: only PIPELINING lets a client not wait.
+        //= 5321-4.3.1-1
         let answered = self.expected.is_empty();
         if self.link.is_congested() || !(pipelining || answered) {
             return false;
@@ -54,6 +56,7 @@ impl Client {
                 self.say_reset();
                 self.conclude();
             }
+            //= 2920-3.1-1
             Next::Data => {
                 sending.next = Next::Nothing;
                 self.say(&Command::Data);
@@ -72,6 +75,7 @@ impl Client {
     pub(super) fn say_hello(&mut self) {
         let name = self.config.name.clone();
         let command = match self.config.protocol {
+            //= 5321-2.2.1-2, 5321-4.1.1.1-2
             Protocol::Smtp => Command::Ehlo(name),
             Protocol::Lmtp => Command::Lhlo(name),
         };
@@ -99,6 +103,7 @@ impl Client {
     }
 
     /// Gives the server its time for the reply that comes next.
+    //= 5321-4.5.3.2-1
     pub(super) fn arm_reply(&mut self) {
         let limits = &self.config.limits;
         let Some(next) = self.expected.front() else { return self.reply_timer.disarm() };

@@ -151,6 +151,7 @@ impl Sending {
     }
 
     /// Settles all recipients that are not.
+    //= 2033-5-7
     pub(super) fn settle_rest(&mut self, outcome: &Outcome) {
         for slot in self.outcomes.iter_mut().filter(|slot| slot.is_none()) {
             *slot = Some(outcome.clone());
@@ -161,6 +162,7 @@ impl Sending {
 /// Makes the envelope fit what the server offers, or says why it cannot.
 ///
 /// What only helps the server (SIZE) and what only asks for reports (DSN) is left out where it is not understood.
+//= 5321-4.1.1-2
 pub(super) fn fit(envelope: &mut Envelope, offered: &Capabilities, tls: bool) -> Result<(), SendError> {
     use crate::wire::BodyType;
     if envelope.recipients.is_empty() {
@@ -173,27 +175,33 @@ pub(super) fn fit(envelope: &mut Envelope, offered: &Capabilities, tls: bool) ->
     }
     let ascii = envelope.is_ascii();
     let params = &mut envelope.params;
+    //= 5321-4.5.3.1.7-3
     match (params.size, offered.size) {
         (Some(size), Some(limit)) if limit != 0 && size > limit => return Err(SendError::TooLarge { limit }),
         (Some(_), None) => params.size = None,
         (Some(_), Some(_)) | (None, _) => {}
     }
     match params.body {
+        //= 5321-2.4-3
         Some(BodyType::EightBitMime) if !offered.eight_bit_mime => return Err(SendError::NeedsEightBitMime),
         Some(BodyType::BinaryMime) => return Err(SendError::NeedsBinaryMime),
         Some(BodyType::SevenBit) if !offered.eight_bit_mime => params.body = None,
         Some(BodyType::SevenBit | BodyType::EightBitMime) | None => {}
     }
+    //= 6531-3.4-1, 6531-3.4-3
     params.smtp_utf8 |= !ascii;
+    //= 6531-3.2-3, 6531-3.2-4
     if params.smtp_utf8 && !offered.smtp_utf8 {
         return Err(SendError::NeedsSmtpUtf8);
     }
+    //= 8689-2-1
     if params.require_tls && !(offered.require_tls && tls) {
         return Err(SendError::NeedsRequireTls);
     }
     if offered.auth.is_empty() {
         params.auth = None;
     }
+    //= 3461-5.2.2-1
     if !offered.dsn {
         params.ret = None;
         params.envelope_id = None;

@@ -54,6 +54,7 @@ pub(super) enum About {
 }
 
 impl Server {
+    //= 5321-4.2-1
     pub(super) fn ask_about<Q: Question>(&mut self, about: About, event: impl FnOnce(Pending<Q>) -> Event) {
         let (pending, number) = self.link.ask();
         let mut timer = Timer::OFF;
@@ -63,13 +64,22 @@ impl Server {
     }
 
     /// The first reply owed can be sent.
+    //= 2920-3.2-1
     pub(super) fn settle(&mut self) {
         let Slot { about, verdict, timed_out, .. } = self.slots.pop_front().expect("the caller saw a first slot");
         let verdict = verdict.expect("the caller saw its verdict");
         if timed_out && matches!(about, About::Message) {
             self.events.push_back(Event::Reset);
         }
+        // RFC 6531, 3.7.4.2: what MAIL said does not hold for VRFY.
+        //= 6531-3.7.4.2-1
+        let verify = matches!(about, About::Verify);
+        let utf8 = self.utf8;
+        self.utf8 &= !verify;
         self.decided(about, verdict);
+        if verify {
+            self.utf8 = utf8;
+        }
     }
 
     pub(super) fn decided(&mut self, about: About, verdict: Verdict) {
@@ -112,6 +122,7 @@ impl Server {
 
     pub(super) fn accepted(&mut self, about: About, accepted: Accepted) {
         match about {
+            //= 5321-4.1.4-2
             About::Hello { verb, name } => {
                 self.forget_transaction();
                 self.dialogue.replied(verb, ReplyClass::Done);
@@ -123,6 +134,7 @@ impl Server {
                 self.utf8 = utf8;
                 self.counts.transactions += 1;
                 self.counts.idle = 0;
+                //= 2920-3.2-10
                 self.put_accepted(accepted, "250 2.1.0 Sender OK");
             }
             About::Rcpt => {
@@ -156,6 +168,7 @@ impl Server {
                     self.data_refused();
                 }
             }
+            //= 5321-4.1.4-3
             About::Hello { .. } | About::Mail { .. } | About::Rcpt | About::Verify => {}
             About::Auth { .. }
             | About::Scram { .. }
@@ -170,12 +183,14 @@ impl Server {
         }
     }
 
+    //= 5321-4.1.1.4-4, 5321-4.2.5-1
     pub(super) fn message_decided(&mut self, verdict: Result<Delivered, Refusal>) {
         let lmtp = self.config.role == Role::Lmtp;
         let mut closes = false;
         let accepted = |how: Accepted| how.reply(250, 0, 0, "Taken");
         match verdict {
             Ok(Delivered { what: What::All(how) }) => self.put_for_message(&accepted(how)),
+            //= 2033-4.2-2
             Ok(Delivered { what: What::Each(each) }) if lmtp => {
                 let mut each = each.into_iter();
                 for _ in 0..self.recipients {

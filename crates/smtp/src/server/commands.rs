@@ -51,10 +51,12 @@ impl Server {
     /// Reads and runs a command if one may be.
     pub(super) fn command(&mut self) -> bool {
         // A client that does not read its replies gets no more of them.
+        //= 2920-3.2-9
         if self.link.is_congested() || self.timers.pausing {
             return false;
         }
         if self.slots.is_empty() {
+            //= 5321-3.8-2
             if let Some(why) = self.shutting_down.take_if(|_| !self.dialogue.in_transaction()) {
                 self.put(&Reply::new(
                     crate::ReplyCode::literal(421),
@@ -114,6 +116,7 @@ impl Server {
             self.too_much("octets in a line", limit);
             return true;
         }
+        //= 5321-4.1.1.5-3
         if self.link.is_eof() && self.slots.is_empty() {
             self.end(Closed::Eof);
             return true;
@@ -147,6 +150,7 @@ impl Server {
         if verb.is_none() && is_other_protocol(octets) {
             return self.stranger(octets);
         }
+        //= 5321-2.3.8-1
         if line.end == LineEnd::Lf || memchr::memchr2(b'\r', 0, octets).is_some() {
             // RFC 5321, 2.3.8: CR and LF only as CRLF.
             self.wrong(no(500, 5, 2, "A line ends with CRLF and holds neither CR, LF nor NUL"));
@@ -168,8 +172,12 @@ impl Server {
 
     pub(super) fn obey(&mut self, command: Command) {
         let verb = command.verb();
-        if let Err(why) = self.dialogue.may(verb) {
-            let reply = self.out_of_order(verb, why);
+        let refusal = match self.dialogue.may(verb) {
+            _ if self.is_barred(verb) => Some(no(530, 7, 0, "STARTTLS comes first")),
+            Ok(()) => None,
+            Err(why) => Some(self.out_of_order(verb, why)),
+        };
+        if let Some(reply) = refusal {
             self.wrong(reply);
             if verb == Verb::Data {
                 self.data_refused();
@@ -181,6 +189,7 @@ impl Server {
             return;
         }
         match command {
+            //= 5321-2.2.1-3
             Command::Ehlo(name) | Command::Helo(name) | Command::Lhlo(name) => self.greeted(verb, name),
             Command::Mail { from, params } => self.mail(from, params),
             Command::Rcpt { to, params } => self.rcpt(to, params),
@@ -189,18 +198,22 @@ impl Server {
             Command::Burl { .. } => self.wrong(no(502, 5, 1, "BURL is not offered")),
             Command::Etrn(_) => self.wrong(no(502, 5, 1, "ETRN is not offered")),
             Command::Xclient(_) => self.wrong(no(550, 7, 0, "XCLIENT is not for you")),
+            //= 5321-4.1.1.5-1, 5321-4.1.1.5-2
             Command::Rset => {
                 self.forget_transaction();
                 self.dialogue.replied(verb, ReplyClass::Done);
                 self.put_static("250 2.0.0 Forgotten");
             }
             Command::Noop => self.put_static("250 2.0.0 OK"),
+            //= 5321-4.1.1.8-1
             Command::Help => self.put_static("214 2.0.0 See RFC 5321"),
             Command::Vrfy(what) if self.config.ask_verify => {
                 self.ask_about(About::Verify, |answer: Pending<ask::Verify>| Event::Verify { answer, what });
             }
+            //= 5321-3.5.3-1, 5321-3.5.3-2, 5321-7.3-1
             Command::Vrfy(_) => self.put_static("252 2.5.0 Cannot verify, but will take a message"),
             Command::Expn(_) => self.put(&no(502, 5, 1, "EXPN is not offered")),
+            //= 5321-4.1.1.10-1
             Command::Quit => {
                 self.put_static("221 2.0.0 Goodbye");
                 self.end(Closed::ByPeer);
@@ -212,6 +225,7 @@ impl Server {
         }
     }
 
+    //= 5321-4.1.4-4
     pub(super) fn greeted(&mut self, verb: Verb, name: HelloName) {
         self.counts.hellos += 1;
         if self.counts.hellos > self.config.limits.hellos {
@@ -226,19 +240,21 @@ impl Server {
         }
     }
 
+    //= 3461-5.1-1
     pub(super) fn mail(&mut self, from: ReversePath, params: MailParams) {
         let offered = self.dialogue.is_extended();
-        if let Some(reply) = self.barrier() {
-            return self.wrong(reply);
-        }
         if self.config.role == Role::Submission && !self.dialogue.is_authenticated() {
+            //= 4954-6-3
             return self.wrong(no(530, 7, 0, "Authentication required"));
         }
         let plain = from.is_ascii() && others_are_ascii(&params.other);
         let config = &self.config;
+        //= 5321-4.1.1-3
         let unknown = (params.smtp_utf8 && !config.smtp_utf8)
             || ((params.ret.is_some() || params.envelope_id.is_some()) && !config.dsn)
+            //= 4954-5-2
             || (params.auth.is_some() && config.auth.is_empty())
+            //= 8689-2-4, 8689-4.1-1
             || (params.require_tls && !(config.require_tls && self.dialogue.is_tls()))
             || params.deliver_by.is_some()
             || params.hold.is_some()
@@ -252,6 +268,7 @@ impl Server {
         if params.body == Some(BodyType::BinaryMime) {
             return self.wrong(no(504, 5, 4, "BINARYMIME is not offered"));
         }
+        //= 5321-2.4-5, 5321-4.1.2-3
         if !plain && !params.smtp_utf8 {
             return self.wrong(no(501, 6, 7, "An address with UTF-8 needs SMTPUTF8"));
         }
@@ -267,6 +284,7 @@ impl Server {
         self.ask_about(about, |answer: Pending<ask::Mail>| Event::Mail { answer, from, params });
     }
 
+    //= 3461-5.1-3
     pub(super) fn rcpt(&mut self, to: ForwardPath, params: RcptParams) {
         self.rcpt_seen = true;
         let dsn = self.config.dsn && self.dialogue.is_extended();
@@ -288,6 +306,7 @@ impl Server {
                 return self.too_much("recipients", limit);
             }
             // RFC 5321, 4.5.3.1.10.
+            //= 5321-4.5.3.1.8-2, 5321-4.5.3.1.10-1
             return self.say(no(452, 5, 3, "Too many recipients"), false);
         }
         self.ask_about(About::Rcpt, |answer: Pending<ask::Rcpt>| Event::Rcpt { answer, to, params });
@@ -306,21 +325,28 @@ impl Server {
         }
     }
 
-    /// What keeps the client from sending and from logging in.
-    pub(super) fn barrier(&self) -> Option<Reply> {
-        let closed = self.config.tls == Tls::Required && !self.dialogue.is_tls();
-        closed.then(|| no(530, 7, 0, "STARTTLS comes first"))
+    /// Whether the command must wait for TLS (RFC 3207, 4).
+    //= 3207-4-2, 3207-6-1
+    fn is_barred(&self, verb: Verb) -> bool {
+        let free = matches!(verb, Verb::Ehlo | Verb::Helo | Verb::Lhlo | Verb::Noop | Verb::StartTls | Verb::Quit);
+        self.config.tls == Tls::Required && !self.dialogue.is_tls() && !free
     }
 
     pub(super) fn knows(&self, params: &[Parameter]) -> bool {
         params.iter().all(|param| self.config.parameters.iter().any(|known| param.is(known)))
     }
 
+    //= 5321-4.1.4-6
     pub(super) fn out_of_order(&self, verb: Verb, why: OutOfOrder) -> Reply {
         match why {
             OutOfOrder::OtherProtocol => no(500, 5, 1, "This is the greeting of another protocol"),
             OutOfOrder::HelloFirst | OutOfOrder::EhloFirst => no(503, 5, 1, "Introduce yourself first"),
             OutOfOrder::MailFirst => no(503, 5, 1, "MAIL comes first"),
+            // RFC 2033, 4.2; SMTP would have 554 here (RFC 5321, 3.3).
+            //= 2033-4.2-1
+            OutOfOrder::NoRecipient if self.rcpt_seen && self.config.role == Role::Lmtp => {
+                no(503, 5, 1, "No valid recipients")
+            }
             OutOfOrder::NoRecipient if self.rcpt_seen => no(554, 5, 1, "No valid recipients"),
             OutOfOrder::NoRecipient => no(503, 5, 1, "RCPT comes first"),
             OutOfOrder::Nested if verb == Verb::Mail => no(503, 5, 1, "A transaction has begun already"),
@@ -333,6 +359,7 @@ impl Server {
 }
 
 /// Whether a line may be run while replies are owed: only a RCPT, after nothing but RCPTs, and only so many.
+//= 2920-3.2-2, 2920-3.2-8
 fn may_run(held: &Held, slots: &VecDeque<Slot>, undecided: usize) -> bool {
     if slots.is_empty() {
         return true;
@@ -353,6 +380,7 @@ fn others_are_ascii(params: &[Parameter]) -> bool {
 }
 
 /// The reply to a line that is no command.
+//= 5321-4.1.2-5, 5321-4.2-3, 5321-4.2.4-1, 5321-4.3.2-1, 3461-5.1-2, 3461-5.1-4
 fn misread(wrong: CommandError) -> Reply {
     match wrong {
         CommandError::Unknown => no(500, 5, 1, "Command not recognised"),

@@ -100,6 +100,7 @@ impl Config {
     }
 
     /// A submission server of this name: users log in by PLAIN or LOGIN, after `tls` began.
+    //= 4954-4-19
     pub fn submission(name: HelloName, tls: Tls) -> Self {
         let auth = [MechanismName::Plain, MechanismName::Login].into();
         Self { role: Role::Submission, tls, auth, ..Self::new(name) }
@@ -118,6 +119,7 @@ impl Config {
     }
 
     /// Whether a mechanism may be used now.
+    //= 4954-4-18, 4954-9-2, 4954-6-4
     pub(super) fn permits(&self, mechanism: &MechanismName, tls: bool) -> bool {
         tls || self.plaintext_auth || !mechanism.exposes_secret()
     }
@@ -134,13 +136,18 @@ impl Config {
     pub(super) fn capabilities(&self, security: &Security) -> Capabilities {
         let tls = security.is_tls();
         Capabilities {
+            //= 2033-5-1
             pipelining: true,
+            //= 5321-4.5.3.1.7-2
             size: Some(self.limits.message),
+            //= 5321-2.4-6, 2033-5-2, 6531-3.1-3
             eight_bit_mime: true,
             smtp_utf8: self.smtp_utf8,
             enhanced_status_codes: true,
             dsn: self.dsn,
+            //= 3207-4.2-5
             start_tls: matches!(self.tls, Tls::Offered | Tls::Required) && !tls,
+            //= 8689-2-4
             require_tls: self.require_tls && tls,
             auth: self.mechanisms(security),
             recipients_max: u32::try_from(self.limits.recipients).ok(),
@@ -217,13 +224,18 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             link: LinkLimits::default(),
+            //= 5321-4.5.3.1.4-1, 3461-5.4-2
             command_line: 2048,
             line_excess: 1 << 20,
+            //= 4954-4-13
             auth_line: 12_288,
+            //= 5321-4.5.3.1.6-1
             text_line: 65_536,
+            //= 5321-4.5.3.1.8-1
             recipients: 1000,
             recipients_excess: 1000,
             transactions: 100,
+            //= 5321-4.5.3.1.7-1
             message: 50 << 20,
             message_excess: 64 << 20,
             header: 256 << 10,
@@ -233,9 +245,11 @@ impl Default for Limits {
             error_delay: Duration::from_secs(1),
             idle_commands: 20,
             hellos: 5,
+            //= 4954-9-1
             auth_failures: 3,
             auth_rounds: 10,
             greeting_delay: Duration::ZERO,
+            //= 5321-4.5.3.2.7-1
             command: Duration::from_secs(5 * 60),
             block: Duration::from_secs(3 * 60),
             rate: 64,

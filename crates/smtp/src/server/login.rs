@@ -13,20 +13,19 @@ impl Server {
         if self.config.auth.is_empty() {
             return self.wrong(no(502, 5, 1, "AUTH is not offered"));
         }
-        if let Some(reply) = self.barrier() {
-            return self.wrong(reply);
-        }
         if !self.config.permits(mechanism, self.dialogue.is_tls()) {
             // RFC 4954, 6.
             return self.wrong(no(538, 7, 11, "Encryption is required for this mechanism"));
         }
         let offered = self.config.mechanisms(self.link.security());
         if !offered.contains(mechanism) {
+            //= 4954-4-4
             return self.wrong(no(504, 5, 4, "The mechanism is not offered"));
         }
         let initial = match initial.map(|text| sasl_line::initial(text, self.config.limits.auth_line)).transpose() {
             Ok(initial) => initial,
             Err(sasl_line::LineError::TooLong { .. }) => return self.wrong(no(500, 5, 6, "The response is too long")),
+            //= 4954-4-10
             Err(sasl_line::LineError::NotBase64) => return self.wrong(no(501, 5, 2, "The response is not base64")),
         };
         let channel = Channel::new(self.link.security(), &offered);
@@ -63,6 +62,7 @@ impl Server {
         }
     }
 
+    //= 4954-4-5, 4954-4-7
     pub(super) fn challenge(&mut self, message: &[u8], then: Stage) {
         self.link.put(b"334 ");
         self.link.put(sasl_line::encode(message).reveal().as_bytes());
@@ -101,6 +101,7 @@ impl Server {
         };
         let Some(line) = line else {
             // RFC 4954, 4.
+            //= 4954-4-14
             self.failed_auth(&no(500, 5, 6, "The response is too long"));
             return true;
         };
@@ -111,6 +112,7 @@ impl Server {
         }
         match sasl_line::response(&line.octets, limit) {
             Ok(sasl_line::Response::Data(data)) => self.exchanged(exchange.respond(data.reveal()), rounds),
+            //= 4954-4-6
             Ok(sasl_line::Response::Cancel) => self.wrong(no(501, 7, 0, "Cancelled")),
             Err(_) => self.failed_auth(&no(501, 5, 2, "The response is not base64")),
         }

@@ -195,6 +195,7 @@ impl Server {
     }
 
     /// Whether the stream is protected now.
+    //= 3207-4.1-1, 3207-4.2-3
     pub fn security(&self) -> &Security {
         self.link.security()
     }
@@ -229,6 +230,7 @@ impl Server {
 
     /// Takes one step. False if there is none to take.
     fn advance(&mut self) -> bool {
+        //= 3207-4.1-1
         if let Some(failed) = self.link.take_tls_failure() {
             self.end(Closed::Tls(failed));
             return true;
@@ -265,6 +267,7 @@ impl Server {
     // ── ends ──
 
     /// The transaction is over without a message.
+    //= 5321-4.1.1.10-4
     fn forget_transaction(&mut self) {
         if self.dialogue.in_transaction() {
             self.events.push_back(Event::Reset);
@@ -301,6 +304,7 @@ impl Machine for Server {
             if self.link.is_closed() {
                 return Step::Idle { deadline: self.link.poll_closed(now) };
             }
+            //= 2920-3.2-7
             if !self.advance() && !self.tick(now) {
                 self.link.release();
                 return Step::Idle { deadline: self.deadline() };

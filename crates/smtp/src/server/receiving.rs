@@ -185,6 +185,7 @@ struct Header {
 const RECEIVED: &[u8] = b"received:";
 
 impl Header {
+    //= 5321-2.4-4, 5321-3.3-7, 5321-3.3-8, 5321-3.6.3-5, 5321-3.7.2-1, 5321-6.3-2, 5321-6.4-1
     fn look(&mut self, body: &[u8], limits: &Limits) -> Option<Trouble> {
         let mut at = 0;
         while at < body.len() && !self.over {

@@ -10,11 +10,13 @@ use alloc::vec::Vec;
 use postrider_core::{Closed, ProtocolError, Timer};
 
 impl Server {
+    //= 2920-3.2-5, 5321-4.2-5
     pub(super) fn put_static(&mut self, line: &'static str) {
         self.link.put(line.as_bytes());
         self.link.end_line();
     }
 
+    //= 5321-2.2.1-1, 5321-3.2-1, 5321-4.2.4-2
     pub(super) fn put_hello(&mut self, verb: Verb) {
         let mut lines = Vec::new();
         if verb != Verb::Helo {
@@ -50,7 +52,16 @@ impl Server {
             }
             parts.push(rest.to_string());
         }
-        let code = reply.code().to_string();
+        //= 5321-4.2.1-3
+        // RFC 6531, 3.7.4.1: codes that promise an address must not come without it.
+        //= 6531-3.7.4.1-1
+        let whole = self.utf8 || reply.lines().all(<[u8]>::is_ascii);
+        let code = match reply.code().number() {
+            251 if !whole => 250,
+            551 if !whole => 550,
+            code => code,
+        };
+        let code = code.to_string();
         for (index, part) in parts.iter().enumerate() {
             self.link.put(code.as_bytes());
             self.link.put(if index + 1 == parts.len() { b" " } else { b"-" });
@@ -75,6 +86,7 @@ impl Server {
     }
 
     /// Replies to a mistake, and counts it.
+    //= 2920-3.2-6
     pub(super) fn wrong(&mut self, reply: Reply) {
         if !self.slots.is_empty() {
             return self.say(reply, true);

@@ -113,6 +113,7 @@ impl Capabilities {
         // Old servers write "AUTH=LOGIN PLAIN", from a draft of RFC 2554.
         let end = line.find([' ', '\t', '=']).unwrap_or(line.len());
         let (keyword, params) = (&line[..end], line[end..].trim_start_matches([' ', '\t', '=']));
+        //= 5321-4.1.1.1-3
         let is = |name: &str| keyword.eq_ignore_ascii_case(name);
         match keyword.len() {
             10 if is("PIPELINING") => self.pipelining = true,
@@ -123,6 +124,7 @@ impl Capabilities {
             8 if is("8BITMIME") => self.eight_bit_mime = true,
             10 if is("BINARYMIME") => self.binary_mime = true,
             8 if is("CHUNKING") => self.chunking = true,
+            //= 6531-3.1-2
             8 if is("SMTPUTF8") => self.smtp_utf8 = true,
             19 if is("ENHANCEDSTATUSCODES") => self.enhanced_status_codes = true,
             3 if is("DSN") => self.dsn = true,
@@ -175,6 +177,7 @@ impl Capabilities {
     }
 
     /// The lines of a reply to EHLO after the greeting, without code and CRLF.
+    //= 5321-2.2.2-1, 5321-4.1.1.1-4, 6531-3.1-1
     pub fn lines(&self) -> Vec<String> {
         use alloc::format;
         let mut lines = Vec::new();

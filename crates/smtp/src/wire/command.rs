@@ -76,6 +76,7 @@ impl Verb {
     ];
 
     /// The verb a line begins with, in any case.
+    //= 5321-2.4-1, 5321-4.5.1-1
     pub fn of(line: &[u8]) -> Option<Self> {
         let end = line.iter().take(9).position(|&b| b == b' ').unwrap_or(line.len());
         if end == 8 && line[..8].eq_ignore_ascii_case(b"STARTTLS") {
@@ -318,6 +319,7 @@ impl Command {
     /// # Errors
     /// [`CommandError`] if it is no command.
     pub fn parse(line: &[u8], quirks: Quirks) -> Result<Self, CommandError> {
+        //= 5321-4.1.1-1
         let line = line.trim_ascii_end();
         let verb = Verb::of(line).ok_or(CommandError::Unknown)?;
         let mut cursor = Cursor::new(line);
@@ -357,6 +359,7 @@ impl Command {
                 let (size, last) = bdat(&mut cursor).map_err(syntax)?;
                 Self::Bdat { size, last }
             }
+            //= 5321-4.1.1.9-1
             Verb::Noop => Self::Noop,
             Verb::Help => Self::Help,
             Verb::Vrfy => Self::Vrfy(string(&mut cursor).map_err(syntax)?),
@@ -432,6 +435,7 @@ pub(crate) fn mail_line(from: &ReversePath, params: &MailParams) -> String {
 }
 
 /// RCPT with its path and parameters.
+//= 5321-3.3-3, 5321-3.6.1-1
 pub(crate) fn rcpt_line(to: &ForwardPath, params: &RcptParams) -> String {
     let mut line = format!("RCPT TO:{to}");
     params.encode(&mut line);
@@ -482,6 +486,7 @@ fn bdat(cursor: &mut Cursor<'_>) -> Result<(u64, bool), ParseError> {
     Ok((size, true))
 }
 
+//= 4954-8-1
 fn auth(cursor: &mut Cursor<'_>) -> Result<(MechanismName, Option<Secret<String>>), ParseError> {
     cursor.expect(b' ', "a space and a mechanism")?;
     let at = cursor.at();

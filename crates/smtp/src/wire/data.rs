@@ -83,6 +83,7 @@ pub enum Body {
 
 impl DataReader {
     /// At the beginning of a message, after the reply 354. `line_limit` is the longest line, in octets without CRLF.
+    //= 5321-2.3.8-1, 5321-4.1.1.4-3
     pub fn new(policy: BareNewlines, line_limit: usize) -> Self {
         let unstuffer = Unstuffer::new(LineRule::CrLf).on_flaw(policy.on_flaw()).line_limit(line_limit);
         Self { unstuffer, line_limit }
@@ -94,6 +95,7 @@ impl DataReader {
     }
 
     /// Reads on.
+    //= 5321-4.5.2-2, 5321-4.5.2-3
     pub fn read(&mut self, input: &[u8]) -> DataPart {
         let mut body = Body::Prefix(0);
         let taken = self.unstuffer.parts(input, |part| body.push(part, input));
@@ -149,6 +151,7 @@ impl Sink for BytesMut {
 
 impl DataWriter {
     /// At the beginning of a message.
+    //= 5321-4.5.2-1
     pub fn new(policy: BareNewlines) -> Self {
         Self(Stuffer::new(LineRule::CrLf).on_flaw(policy.on_flaw()))
     }
@@ -158,6 +161,7 @@ impl DataWriter {
     /// # Errors
     /// [`BadBody`] if a CR or LF alone or NUL is among the octets and is not to be normalised. The message must be
     /// given up then: nothing more is written.
+    //= 5321-2.3.8-2
     pub fn write(&mut self, octets: &[u8], out: &mut BytesMut) -> Result<(), BadBody> {
         self.put(octets, None, out)
     }
@@ -166,6 +170,7 @@ impl DataWriter {
     ///
     /// # Errors
     /// [`BadBody`] if the message ends with a CR that is not to be normalised, or was to be given up before.
+    //= 5321-4.1.1.4-1, 5321-4.1.1.4-2
     pub fn finish(self, out: &mut BytesMut) -> Result<(), BadBody> {
         self.end(out)
     }

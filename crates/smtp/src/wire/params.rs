@@ -101,6 +101,7 @@ impl EnvelopeId {
     ///
     /// # Errors
     /// [`ParseError`] if it is empty, too long or not printable ASCII.
+    //= 3461-4.4-1
     pub fn new(id: &str) -> Result<Self, ParseError> {
         if let Some(at) = id.bytes().position(|b| !matches!(b, b' '..=b'~')) {
             return Err(ParseError { at, expected: "printable ASCII" });
@@ -117,6 +118,7 @@ impl EnvelopeId {
     }
 }
 
+//= 3461-5.4-1
 /// The longest ENVID, encoded (RFC 3461, 5.4).
 const ENVELOPE_ID_LIMIT: usize = 100;
 /// The longest ORCPT, encoded (RFC 3461, 5.4).
@@ -131,6 +133,7 @@ pub struct OriginalRecipient {
 
 impl OriginalRecipient {
     /// An address of the type `rfc822`, or `utf-8` if it needs that.
+    //= 3461-4.2-2
     pub fn of(mailbox: &Mailbox) -> Self {
         let address_type = if mailbox.is_ascii() { "rfc822" } else { "utf-8" };
         Self { address_type: address_type.into(), address: mailbox.as_str().into() }
@@ -228,6 +231,7 @@ pub enum ParamError {
 
 impl MailParams {
     /// Reads what stands after the path: nothing, or a space and parameters.
+    //= 3461-4.3-1
     pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Self, ParamError> {
         let mut params = Self::default();
         while let Some((at, name, value)) = next(cursor)? {
@@ -290,6 +294,7 @@ impl MailParams {
     }
 
     /// Writes each one with a space before it.
+    //= 3461-4.5-1
     pub(crate) fn encode(&self, out: &mut String) {
         use core::fmt::Write as _;
         let mut put = |text: fmt::Arguments<'_>| out.write_fmt(text).expect("a String takes everything");
@@ -468,6 +473,7 @@ fn typed<T: FromStr>(value: Option<&[u8]>, at: usize) -> Result<T, ParamError> {
     value.parse().map_err(|_| ParamError::Value { at })
 }
 
+//= 3461-4.5-2
 fn once<T>(slot: &mut Option<T>, value: T, at: usize) -> Result<(), ParamError> {
     if slot.is_some() {
         return Err(ParamError::Duplicate { at });
@@ -476,6 +482,7 @@ fn once<T>(slot: &mut Option<T>, value: T, at: usize) -> Result<(), ParamError> 
     Ok(())
 }
 
+//= 6531-3.4-2
 fn flag(slot: &mut bool, value: Option<&[u8]>, at: usize) -> Result<(), ParamError> {
     if value.is_some() {
         return Err(ParamError::Value { at });
@@ -514,6 +521,7 @@ fn size(digits: &[u8]) -> Option<u64> {
     Some(digits.iter().fold(0u64, |n, b| n.saturating_mul(10).saturating_add(u64::from(b - b'0'))))
 }
 
+//= 3461-4.1-1
 fn notify(value: &[u8]) -> Option<Notify> {
     if value.eq_ignore_ascii_case(b"NEVER") {
         return Some(Notify::NEVER);
@@ -533,6 +541,7 @@ fn notify(value: &[u8]) -> Option<Notify> {
     Some(when)
 }
 
+//= 3461-4.2-1
 fn original(value: &[u8]) -> Option<OriginalRecipient> {
     if value.len() > ORIGINAL_LIMIT {
         return None;

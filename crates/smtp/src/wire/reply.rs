@@ -11,6 +11,7 @@ pub struct ReplyCode(u16);
 
 impl ReplyCode {
     /// `None` if it is no reply code.
+    //= 5321-4.2-7, 5321-4.2-8
     pub const fn new(code: u16) -> Option<Self> {
         if code >= 200 && code <= 599 && (code / 10) % 10 <= 5 { Some(Self(code)) } else { None }
     }
@@ -265,6 +266,7 @@ impl Reply {
     }
 
     /// The text of all lines without enhanced codes, made safe to show in one line and cut to `limit` bytes.
+    //= 6531-3.7.4.1-2
     pub fn text(&self, limit: usize) -> Text {
         let mut shown = String::new();
         for line in self.lines() {
@@ -358,6 +360,7 @@ impl ReplyReader {
             Some(_) | None => None,
         };
         let Some(code) = code else { return malformed(0, "a reply code") };
+        //= 2920-3.1-4, 2920-3.1-6, 5321-4.2-2
         let last = match line.get(3) {
             // RFC 5321, 4.2: servers should send the space, clients should do without.
             None | Some(b' ') => true,

@@ -69,6 +69,7 @@ fn written(policy: BareNewlines, pieces: &[&[u8]]) -> Option<Vec<u8>> {
     Some(out.to_vec())
 }
 
+//= 5321-4.1.1.4-1, 5321-4.1.1.4-2, 5321-4.5.2-1
 #[test]
 fn case_47_what_is_written_reads_back_the_same_and_bare_newlines_are_refused() {
     for length in 0..=6 {
@@ -112,6 +113,7 @@ fn case_47_normalised_output_never_holds_bare_newlines() {
 }
 
 proptest! {
+    //= 5321-4.5.2-3
     #[test]
     fn any_message_survives_the_way_in_any_pieces(
         lines in proptest::collection::vec("[.a]{0,3}", 0..200),

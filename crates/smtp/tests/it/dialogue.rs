@@ -28,6 +28,7 @@ fn phases(protocol: Protocol, tls: bool) -> Vec<(&'static str, Dialogue)> {
     list
 }
 
+//= 5321-3.3-9, 5321-4.1.4-1, 5321-4.1.4-5, 3207-4.2-4, 4954-4-3
 #[test]
 fn the_table_is_as_written_down() {
     let mut table = String::new();
@@ -51,6 +52,7 @@ fn the_table_is_as_written_down() {
     assert_eq!(table, written, "run with UPDATE_TALKS=1 and read the difference");
 }
 
+//= 5321-4.1.4-6, 5321-4.1.4-3
 #[test]
 fn a_refused_command_changes_nothing() {
     for protocol in [Protocol::Smtp, Protocol::Lmtp] {
@@ -66,6 +68,7 @@ fn a_refused_command_changes_nothing() {
     }
 }
 
+//= 3207-4.2-1
 #[test]
 fn tls_forgets_everything() {
     for (_, mut dialogue) in phases(Protocol::Smtp, false) {

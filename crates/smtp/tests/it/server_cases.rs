@@ -40,6 +40,7 @@ fn smuggled(end: &[u8]) -> Vec<u8> {
     [UP_TO_DATA, b"Subject: a\r\n\r\ntext", end, evil, b"\r\n.\r\nQUIT\r\n"].concat()
 }
 
+//= 5321-4.1.1.4-3
 #[test]
 fn case_01_illegal_ends_never_end_a_message_and_it_is_refused() {
     for end in &ILLEGAL_ENDS[..14] {
@@ -82,6 +83,7 @@ fn case_01_a_legal_end_after_a_bare_cr_refuses_the_message_before_it() {
     assert!(heard.taken.is_empty());
 }
 
+//= 4954-4-13, 4954-4-14
 #[test]
 fn case_10_an_auth_response_of_a_mebibyte_is_refused_in_bounded_memory() {
     let mut config = config().dangerous_allow_plaintext_auth();
@@ -110,6 +112,7 @@ fn case_19_long_lines_are_refused_and_the_next_is_found() {
     assert_eq!(heard.closed, Some(Closed::Protocol(ProtocolError::TooManyErrors { limit: 20 })));
 }
 
+//= 5321-4.5.3.1.8-1, 5321-4.5.3.1.8-2, 5321-4.5.3.1.10-1
 #[test]
 fn case_30_floods_end_with_421() {
     let floods = [
@@ -136,6 +139,7 @@ fn case_30_floods_end_with_421() {
     assert!(heard.said.contains("452 4.5.3"));
 }
 
+//= 2920-3.2-9
 #[test]
 fn case_32_a_client_that_does_not_read_gets_no_more() {
     let mut config = config();
@@ -174,6 +178,7 @@ fn header_has_a_limit() {
     assert_eq!(both(&config, &body).codes(), [250, 250, 250, 354, 250, 221]);
 }
 
+//= 2920-3.2-1, 2920-3.2-2, 5321-4.2-1
 #[test]
 fn answers_in_any_order_give_the_same_wire() {
     let input = b"EHLO c.example\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<1@x>\r\nRCPT TO:<2@x>\r\nRCPT TO:<3@x>\r\nRCPT TO:<4@x>\r\nNOOP\r\n";
@@ -210,6 +215,7 @@ fn answers_in_any_order_give_the_same_wire() {
     ));
 }
 
+//= 5321-4.2.1-3, 6531-3.7.4.1-1
 #[test]
 fn long_and_foreign_reply_texts_fit_the_wire() {
     let mut server = Server::new(Arc::new(config()), 1);

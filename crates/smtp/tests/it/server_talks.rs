@@ -59,6 +59,7 @@ pub(crate) fn config(settings: &mut Settings) -> Result<Config, String> {
         config.quirks = Quirks::INTEROP;
     }
     config.dsn = settings.flag("dsn");
+    config.require_tls = settings.flag("require-tls");
     config.ask_hello = settings.flag("ask-hello");
     config.ask_verify = settings.flag("ask-verify");
     config.undecided = settings.number("undecided")?.unwrap_or(config.undecided);
@@ -105,6 +106,9 @@ impl Adapter for ServerAdapter {
                 }
                 if params.smtp_utf8 {
                     text += " utf8";
+                }
+                if params.require_tls {
+                    text += " require-tls";
                 }
                 if let Some(id) = params.envelope_id {
                     text += &format!(" envid={}", id.as_str());

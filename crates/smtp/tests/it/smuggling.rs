@@ -56,6 +56,7 @@ fn cuttings(length: usize) -> u64 {
     1 + (1..=length as u32).map(|n| 5u64.pow(n) * 2u64.pow(n - 1)).sum::<u64>()
 }
 
+//= 5321-2.3.8-1, 5321-2.3.8-2, 5321-4.1.1.4-3
 #[test]
 fn what_there_is_to_try() {
     assert_eq!(strings(LENGTH), 12_207_031);

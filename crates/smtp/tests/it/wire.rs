@@ -12,6 +12,8 @@ use postrider_smtp::{
 use proptest::prelude::*;
 use std::str::FromStr;
 
+//= 5321-2.3.11-1, 5321-2.4-2, 5321-4.1.2-4, 5321-4.5.3.1.1-1, 5321-4.5.3.1.2-1, 5321-4.5.3.1.3-1
+//= 6531-3.2-1, 6531-3.3-1
 #[test]
 fn case_24_addresses_round_trip_or_are_rejected() {
     let local_64 = "a".repeat(64);
@@ -88,6 +90,7 @@ fn case_24_addresses_round_trip_or_are_rejected() {
     }
 }
 
+//= 5321-3.3-2, 5321-3.3-3, 5321-3.6.1-1, 5321-C-1
 #[test]
 fn case_24_source_routes_are_read_and_ignored() {
     assert_eq!(ForwardPath::from_str("<@x,@y:a@b>").unwrap().to_string(), "<a@b>");
@@ -95,6 +98,7 @@ fn case_24_source_routes_are_read_and_ignored() {
     assert!(ForwardPath::from_str("<@x,@y>").is_err());
 }
 
+//= 5321-2.3.5-3, 5321-2.4-2, 5321-4.1.2-1
 #[test]
 fn case_24_forms_are_not_merged() {
     assert_ne!(Mailbox::parse("\"ab\"@c").unwrap(), Mailbox::parse("ab@c").unwrap());
@@ -107,6 +111,7 @@ fn case_24_forms_are_not_merged() {
     assert!(ReversePath::from_str("<postmaster>").is_err());
 }
 
+//= 5321-4.1.2-2
 #[test]
 fn local_parts_are_quoted_only_where_they_must_be() {
     for (name, written) in
@@ -137,6 +142,7 @@ fn case_46_what_would_break_the_line_cannot_be_made() {
     }
 }
 
+//= 5321-4.1.1.1-1
 #[test]
 fn literals_know_their_address() {
     for ip in ["192.0.2.1", "2001:db8::1"] {
@@ -178,6 +184,7 @@ fn reply(lines: &[&[u8]]) -> Result<Option<Reply>, ReplyError> {
     last
 }
 
+//= 2920-3.1-4, 2920-3.1-6, 5321-4.2-2, 5321-4.2-8, 5321-4.2.1-3, 6531-3.7.4.1-2
 #[test]
 fn case_44_replies_are_exact_and_safe_to_show() {
     for bad in [&b"25"[..], b"2500", b"999", b"199 a", b"600 a", b"260 a", b"250_a", b"", b"abc", b"250 a\nb"] {
@@ -211,6 +218,7 @@ fn case_43_replies_are_limited_while_they_are_read() {
     assert!(matches!(reader.line(b"250 123456"), Err(ReplyError::TooLong { what: "octets", limit: 10 })));
 }
 
+//= 5321-4.1.1.1-3, 4954-8-1
 #[test]
 fn case_43_capabilities_in_all_their_spellings() {
     let said = b"250-mx.example hello\r\n250-pipelining\r\n250-SIZE 1000\r\n250-8bitmime\r\n250-AUTH=LOGIN PLAIN\r\n\
@@ -271,6 +279,7 @@ proptest! {
         }
     }
 
+    //= 3461-4.2-2, 3461-4.5-1
     #[test]
     fn rcpt_reads_back_as_it_was_written(
         to in mailbox(),
@@ -313,6 +322,7 @@ proptest! {
     }
 }
 
+//= 5321-4.2-7
 #[test]
 fn replies_are_made_of_text() {
     let code = ReplyCode::new(550).unwrap();
