@@ -1,64 +1,47 @@
-//! Which messages of a maildrop were fetched: a file in the Maildir, one for each account.
+//! Which messages of a maildrop were fetched: the memory of one account, in a file in the Maildir.
 //!
-//! Lines are only added, and synced: `get FILE ID` before a message is moved to its place under that name, `have ID`
-//! after. Whatever is interrupted, a message is then neither lost nor delivered twice: an open `get` whose file is
-//! there was done.
+//! Lines are only added, and synced: what [`Plan::begin`](postrider_pop3::client::Plan::begin) gives before a message is
+//! moved to its place under that name, what `kept` gives after. Whatever is interrupted, a message is then neither lost
+//! nor delivered twice.
 
-use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+
+use postrider_pop3::client::Memory;
 
 use crate::fault::{Class, Fault};
 use crate::maildir::Maildir;
 use crate::url::Url;
 
-const HEADER: &str = "postrider pop 1\n";
-
-/// What was fetched from one account.
+/// The file.
 #[derive(Debug)]
 pub(crate) struct Journal {
     path: PathBuf,
     file: File,
-    have: HashSet<String>,
 }
 
 impl Journal {
     /// Reads the journal of `url` in `maildir`, or begins one.
-    pub(crate) fn open(maildir: &Maildir, url: &Url) -> Result<Self, Fault> {
+    pub(crate) fn open(maildir: &Maildir, url: &Url) -> Result<(Self, Memory), Fault> {
         let path = maildir.root().join(file_name(url));
         let wrong = |class, why: &dyn std::fmt::Display| {
             Fault::new(class, format!("cannot use the list of fetched messages {}: {why}", path.display()))
         };
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => HEADER.to_owned(),
+        let memory = match fs::read_to_string(&path) {
+            Ok(text) => Memory::read(&text, |name| maildir.has(name))
+                .map_err(|error| wrong(Class::Data, &format_args!("{error}; move it away to begin anew")))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Memory::new(),
             Err(error) => return Err(wrong(Class::Io, &error)),
         };
-        let Some(lines) = text.strip_prefix(HEADER) else {
-            return Err(wrong(Class::Data, &"it is not one of postrider's; move it away to begin anew"));
-        };
-        let have = read(lines, |name| maildir.has(name));
         // Written anew each time, so that it stays short and ends with a whole line.
-        let file = write_anew(maildir.root(), &path, &have).map_err(|error| wrong(Class::CantCreate, &error))?;
-        Ok(Self { path, file, have })
+        let file = write_anew(maildir.root(), &path, &memory).map_err(|error| wrong(Class::CantCreate, &error))?;
+        Ok((Self { path, file }, memory))
     }
 
-    /// Whether this message was fetched.
-    pub(crate) fn has(&self, id: &str) -> bool {
-        self.have.contains(id)
-    }
-
-    /// A message is about to be moved to its place.
-    pub(crate) fn begin(&mut self, name: &str, id: &str) -> io::Result<()> {
-        self.file.write_all(format!("get {name} {id}\n").as_bytes())?;
-        self.file.sync_data()
-    }
-
-    /// It is there. Synced with the next one, or by [`Journal::sync`].
-    pub(crate) fn done(&mut self, id: &str) -> io::Result<()> {
-        self.have.insert(id.to_owned());
-        self.file.write_all(format!("have {id}\n").as_bytes())
+    /// Adds a line, or nothing if it is empty. On disk after [`Journal::sync`].
+    pub(crate) fn add(&mut self, line: &str) -> io::Result<()> {
+        self.file.write_all(line.as_bytes())
     }
 
     /// On disk when this returns.
@@ -66,44 +49,17 @@ impl Journal {
         self.file.sync_data()
     }
 
-    /// Forgets all messages but those that `keep` says are still on the server.
-    pub(crate) fn forget(&mut self, root: &Path, keep: impl Fn(&str) -> bool) -> io::Result<()> {
-        self.have.retain(|id| keep(id));
-        self.file = write_anew(root, &self.path, &self.have)?;
+    /// Keeps this memory instead of what was there.
+    pub(crate) fn replace(&mut self, root: &Path, memory: &Memory) -> io::Result<()> {
+        self.file = write_anew(root, &self.path, memory)?;
         Ok(())
     }
 }
 
-/// What these lines say was fetched. A last line without its end was never acted on.
-fn read(lines: &str, is_there: impl Fn(&str) -> bool) -> HashSet<String> {
-    let mut have = HashSet::new();
-    let mut open = HashMap::new();
-    for line in lines.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
-        let mut words = line.split(' ');
-        match (words.next(), words.next(), words.next()) {
-            (Some("have"), Some(id), None) => {
-                open.remove(id);
-                have.insert(id.to_owned());
-            }
-            (Some("get"), Some(name), Some(id)) => {
-                open.insert(id, name);
-            }
-            // A half-written line of a crash, completed by the next one.
-            _ => {}
-        }
-    }
-    have.extend(open.into_iter().filter(|(_, name)| is_there(name)).map(|(id, _)| id.to_owned()));
-    have
-}
-
-fn write_anew(root: &Path, path: &Path, have: &HashSet<String>) -> io::Result<File> {
+fn write_anew(root: &Path, path: &Path, memory: &Memory) -> io::Result<File> {
     let beside = path.with_extension("anew");
     let mut file = File::options().write(true).create(true).truncate(true).open(&beside)?;
-    let mut text = HEADER.to_owned();
-    for id in have {
-        text.push_str(&format!("have {id}\n"));
-    }
-    file.write_all(text.as_bytes())?;
+    file.write_all(memory.to_text().as_bytes())?;
     file.sync_all()?;
     fs::rename(&beside, path)?;
     File::open(root)?.sync_all()?;
@@ -126,31 +82,39 @@ fn file_name(url: &Url) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use postrider_pop3::UniqueId;
 
     #[test]
-    fn an_interrupted_delivery_counts_if_its_file_is_there() {
-        let lines = "have a\nget f1 b\nget f2 c\nhave c\nget f3 d\nget f4 e\nhave e\nhave torn";
-        let have = read(lines, |name| name == "f1");
-        let mut have: Vec<_> = have.iter().map(String::as_str).collect();
-        have.sort_unstable();
-        assert_eq!(have, ["a", "b", "c", "e"]);
-    }
-
-    #[test]
-    fn it_is_remembered_and_forgotten() {
+    fn it_is_remembered_and_replaced() {
         let place = tempfile::tempdir().expect("a temporary directory");
         let maildir = Maildir::open(place.path()).expect("a Maildir");
         let url: Url = "pop3s://a%2Fb@[::1]".parse().expect("a URL");
-        let mut journal = Journal::open(&maildir, &url).expect("a journal");
-        journal.begin("f1", "one").expect("written");
-        journal.done("one").expect("written");
-        journal.begin("f2", "two").expect("written");
+        let id = |id| UniqueId::new(id).expect("an id");
+        let (mut journal, memory) = Journal::open(&maildir, &url).expect("a journal");
+        assert_eq!(memory, Memory::new());
+        fs::write(place.path().join("new/there"), "").expect("written");
+        for line in ["get f1 one\n", "have one\n", "get f2 two\n", "get there three\n", "have to"] {
+            journal.add(line).expect("written");
+        }
+        journal.sync().expect("synced");
         drop(journal);
-        let mut journal = Journal::open(&maildir, &url).expect("a journal");
-        assert!(journal.has("one") && !journal.has("two"), "f2 is not there");
-        journal.forget(maildir.root(), |id| id != "one").expect("written");
+        let (mut journal, memory) = Journal::open(&maildir, &url).expect("a journal");
+        let counts = ["one", "two", "three"].map(|name| memory.count(&id(name)));
+        assert_eq!(counts, [1, 0, 1], "the file of two is not there");
+        journal.replace(maildir.root(), &Memory::new()).expect("written");
         drop(journal);
-        assert!(!Journal::open(&maildir, &url).expect("a journal").has("one"));
+        assert_eq!(Journal::open(&maildir, &url).expect("a journal").1, Memory::new());
         assert!(place.path().join("postrider-pop.a%2fb@%3a%3a1_995.list").exists());
+    }
+
+    #[test]
+    fn a_file_of_somebody_elses_is_left_alone() {
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let maildir = Maildir::open(place.path()).expect("a Maildir");
+        let url: Url = "pop3s://a@h".parse().expect("a URL");
+        let path = place.path().join(file_name(&url));
+        fs::write(&path, "something else\n").expect("written");
+        assert_eq!(Journal::open(&maildir, &url).expect_err("not ours").class(), Class::Data);
+        assert_eq!(fs::read(&path).expect("it is there"), b"something else\n");
     }
 }

@@ -1,13 +1,14 @@
 //! `pop`: fetches mail into a Maildir, each message once.
 //!
 //! A message is deleted on the server only after it is synced to disk here, and only by a session that ends well.
+//! [`Memory`](postrider_pop3::client::Memory) says which messages are new and which may go; [`Journal`] keeps it.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
 use postrider_core::Misuse;
-use postrider_pop3::client::{Client, CommandId, Config, Event};
+use postrider_pop3::client::{Client, CommandId, Config, Event, Listed, Maildrop, Plan};
 use postrider_pop3::{Refusal, ResponseCode};
 use postrider_sasl::{MechanismName, Plain};
 use serde::Serialize;
@@ -25,14 +26,6 @@ use crate::url::Protocol;
 
 /// Messages asked for before the first of them has come.
 const AHEAD: usize = 8;
-
-/// A message on the server.
-#[derive(Clone, Debug)]
-struct Message {
-    number: u32,
-    id: Option<String>,
-    size: u64,
-}
 
 /// A message that was fetched.
 #[derive(Serialize)]
@@ -73,11 +66,11 @@ async fn fetch(settings: &Settings, pop: &cli::Pop, out: &mut Out) -> Result<(),
     let url = &settings.url;
     // Before anything is asked of the server: is there a place for its mail?
     let mut maildir = Maildir::open(&pop.maildir)?;
-    let mut journal = Journal::open(&maildir, url)?;
+    let (mut journal, memory) = Journal::open(&maildir, url)?;
     let mut session = open(settings).await?;
 
-    let messages = survey(&mut session).await?;
-    if pop.keep && messages.iter().any(|message| message.id.is_none()) {
+    let maildrop = survey(&mut session).await?;
+    if pop.keep && maildrop.messages().any(|message| message.id.is_none()) {
         return Err(Fault::new(
             Class::Unavailable,
             format!(
@@ -86,24 +79,21 @@ async fn fetch(settings: &Settings, pop: &cli::Pop, out: &mut Out) -> Result<(),
             ),
         ));
     }
-    let known = |journal: &Journal, message: &Message| message.id.as_deref().is_some_and(|id| journal.has(id));
-    let (old, new): (Vec<_>, Vec<_>) = messages.iter().cloned().partition(|message| known(&journal, message));
-    let mut fetch = Fetch { maildir: &mut maildir, journal: &mut journal, out, failed: Vec::new() };
-    let fetched = fetch.all(&mut session, &new, settings.trace).await?;
-    let failed = std::mem::take(&mut fetch.failed);
+    let plan = memory.plan(&maildrop);
+    let known = plan.known().count();
+    let mut fetch = Fetch { maildir: &mut maildir, journal: &mut journal, plan, out, fetched: 0, failed: Vec::new() };
+    fetch.all(&mut session, settings.trace).await?;
+    let Fetch { plan, fetched, failed, .. } = fetch;
     journal.sync().map_err(|error| local(&error))?;
 
     let mut deleted = 0;
     if !pop.keep {
-        let gone: Vec<u32> = old.iter().map(|message| message.number).chain(fetched.iter().copied()).collect();
-        deleted = delete(&mut session, &gone).await?;
+        deleted = delete(&mut session, &plan.deletable().collect::<Vec<_>>()).await?;
     }
     quit(&mut session).await?;
-    // Those that were deleted just now are remembered once more, lest a server thinks otherwise of it.
-    let seen: HashSet<&str> = messages.iter().filter_map(|message| message.id.as_deref()).collect();
-    journal.forget(maildir.root(), |id| seen.contains(id)).map_err(|error| local(&error))?;
+    journal.replace(maildir.root(), &plan.into_memory()).map_err(|error| local(&error))?;
 
-    let summary = Summary { event: "done", fetched: fetched.len(), known: old.len(), deleted, failed: failed.len() };
+    let summary = Summary { event: "done", fetched, known, deleted, failed: failed.len() };
     if out.is_json() {
         out.object(&summary)?;
     } else {
@@ -211,27 +201,21 @@ async fn complete(line: &mut Line<Client>, command: CommandId) -> Result<Result<
 }
 
 /// What is there, with sizes and ids as far as the server tells.
-async fn survey(line: &mut Line<Client>) -> Result<Vec<Message>, Fault> {
+async fn survey(line: &mut Line<Client>) -> Result<Maildrop, Fault> {
     let sizes = line.session().list(None);
     let sizes = given(line, sizes).await?;
     let ids = line.session().unique_ids(None);
     let ids = given(line, ids).await?;
-    let mut messages: BTreeMap<u32, Message> = BTreeMap::new();
+    let mut maildrop = Maildrop::default();
     loop {
-        match line.next().await? {
-            Event::Listing { message, size, .. } => {
-                messages.insert(message, Message { number: message, id: None, size });
-            }
-            Event::UniqueId { message, id, .. } => {
-                if let (Some(known), Some(id)) = (messages.get_mut(&message), id) {
-                    known.id = Some(id.as_str().to_owned());
-                }
-            }
+        let event = line.next().await?;
+        maildrop.take(&event).map_err(|error| Fault::new(Class::Protocol, error.to_string()))?;
+        match event {
             Event::Completed { of, result: Err(why) } if of == sizes => {
                 return Err(Fault::new(Class::TryLater, format!("the server does not list its messages: {why}")));
             }
             // Without UIDL there are just no ids.
-            Event::Completed { of, .. } if of == ids => return Ok(messages.into_values().collect()),
+            Event::Completed { of, .. } if of == ids => return Ok(maildrop),
             Event::Closed(why) => return Err(line.lost(&why, None)),
             _ => {}
         }
@@ -242,18 +226,21 @@ async fn survey(line: &mut Line<Client>) -> Result<Vec<Message>, Fault> {
 struct Fetch<'a> {
     maildir: &'a mut Maildir,
     journal: &'a mut Journal,
+    plan: Plan,
     out: &'a mut Out,
+    fetched: usize,
     failed: Vec<(u32, Refusal)>,
 }
 
 impl Fetch<'_> {
-    /// Fetches these messages; gives the numbers of those that are on disk now.
-    async fn all(&mut self, line: &mut Line<Client>, wanted: &[Message], hidden: bool) -> Result<Vec<u32>, Fault> {
-        let bar = progress::octets("fetching", wanted.iter().map(|message| message.size).sum(), hidden);
+    /// Fetches what the plan wants.
+    async fn all(&mut self, line: &mut Line<Client>, hidden: bool) -> Result<(), Fault> {
+        let wanted: Vec<Listed> = self.plan.wanted().cloned().collect();
+        let octets = wanted.iter().filter_map(|message| message.size).fold(0, u64::saturating_add);
+        let bar = progress::octets("fetching", octets, hidden);
         let mut rest = wanted.iter();
-        let mut asked: VecDeque<(CommandId, &Message)> = VecDeque::new();
+        let mut asked: VecDeque<(CommandId, &Listed)> = VecDeque::new();
         let mut current: Option<Delivery> = None;
-        let mut fetched = Vec::new();
         loop {
             while asked.len() < AHEAD {
                 let Some(message) = rest.next() else { break };
@@ -281,7 +268,7 @@ impl Fetch<'_> {
                                 None => self.maildir.begin().map_err(|error| local(&error))?,
                             };
                             self.keep(delivery, message, &bar)?;
-                            fetched.push(message.number);
+                            self.fetched += 1;
                         }
                         Err(why) => {
                             current = None;
@@ -297,22 +284,23 @@ impl Fetch<'_> {
             }
         }
         bar.finish_and_clear();
-        Ok(fetched)
+        Ok(())
     }
 
     /// Puts a complete message in its place, for good.
-    fn keep(&mut self, mut delivery: Delivery, message: &Message, bar: &indicatif::ProgressBar) -> Result<(), Fault> {
+    fn keep(&mut self, mut delivery: Delivery, message: &Listed, bar: &indicatif::ProgressBar) -> Result<(), Fault> {
         let octets = delivery.sync().map_err(|error| local(&error))?;
-        if let Some(id) = &message.id {
-            self.journal.begin(delivery.name(), id).map_err(|error| local(&error))?;
-        }
+        let unusable = |why: Misuse| Fault::new(Class::Io, why.to_string());
+        let begun = self.plan.begin(message.number, delivery.name()).map_err(unusable)?;
+        self.journal.add(&begun).and_then(|()| self.journal.sync()).map_err(|error| local(&error))?;
         let path = delivery.deliver().map_err(|error| local(&error))?;
-        if let Some(id) = &message.id {
-            self.journal.done(id).map_err(|error| local(&error))?;
-        }
+        // Synced with the next one, or before anything is deleted.
+        let kept = self.plan.kept(message.number).map_err(unusable)?;
+        self.journal.add(&kept).map_err(|error| local(&error))?;
         let file = path.display().to_string();
         if self.out.is_json() {
-            self.out.object(&Got { event: "fetched", id: message.id.as_deref(), file, size: octets })?;
+            let id = message.id.as_ref().map(|id| id.as_str());
+            self.out.object(&Got { event: "fetched", id, file, size: octets })?;
             return self.out.flush();
         }
         bar.suspend(|| self.out.line(&format!("{file}  {}", size(octets))).and_then(|()| self.out.flush()))

@@ -2,6 +2,7 @@
 
 use crate::exit::{self, Failure};
 use crate::settings::{self, Data, Listeners, Password, Settings, Users};
+use postrider_pop3::Expire;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -28,6 +29,8 @@ struct File {
     outgoing: Outgoing,
     #[serde(default)]
     limits: Limits,
+    #[serde(default)]
+    pop3: Pop3,
 }
 
 #[derive(Deserialize)]
@@ -96,6 +99,14 @@ struct Outgoing {
 struct Limits {
     message_size: Option<u64>,
     connections: Option<usize>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Pop3 {
+    login_delay_seconds: u32,
+    expire_days: Option<u32>,
+    exclusive: bool,
 }
 
 /// Reads the file.
@@ -168,6 +179,11 @@ fn parse(text: &str) -> Result<Settings, Failure> {
             .lifetime_hours
             .map_or(default.queue_lifetime, |hours| Duration::from_secs(hours * 3600)),
         retry: file.outgoing.retry_seconds.map_or(default.retry, Duration::from_secs),
+        pop3: settings::Pop3 {
+            login_delay: Duration::from_secs(file.pop3.login_delay_seconds.into()),
+            expire: file.pop3.expire_days.map_or(Expire::Never, Expire::Days),
+            exclusive: file.pop3.exclusive,
+        },
     })
 }
 
@@ -205,6 +221,15 @@ mod tests {
     use super::*;
 
     const SMALL: &str = "domains = [\"example.org\"]\ndata = \"/var/lib/postrider\"\n";
+
+    #[test]
+    fn pop3_has_a_table_of_its_own() {
+        let pop3 = |lines: &str| parse(&format!("{SMALL}{lines}")).unwrap().pop3;
+        let default = pop3("");
+        assert_eq!((default.login_delay, default.expire, default.exclusive), (Duration::ZERO, Expire::Never, false));
+        let all = pop3("[pop3]\nlogin_delay_seconds = 60\nexpire_days = 0\nexclusive = true\n");
+        assert_eq!((all.login_delay, all.expire, all.exclusive), (Duration::from_secs(60), Expire::Days(0), true));
+    }
 
     #[test]
     fn a_small_file_listens_on_the_standard_ports() {

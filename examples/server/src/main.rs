@@ -13,6 +13,7 @@ mod pop3;
 mod queue;
 mod relay;
 mod report;
+mod retention;
 mod server;
 mod settings;
 mod smtp;

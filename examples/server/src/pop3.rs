@@ -1,18 +1,21 @@
 //! POP3: the answers to a session's questions. The maildrop is the INBOX.
 //!
-//! Sessions share a maildrop: each sees the snapshot it began with. A message that another removed in the meantime is
-//! refused when it is retrieved, and deleting it again does no harm.
+//! Sessions share a maildrop, unless the configuration says otherwise: each sees the snapshot it began with. A message
+//! that another removed in the meantime is refused when it is retrieved, and deleting it again does no harm.
 
 use crate::server::Shared;
+use crate::settings;
 use bytes::Buf;
 use postrider_core::{Pending, Text};
 use postrider_io::Tls;
 use postrider_io::tokio::Driver;
-use postrider_pop3::server::{Config, Event, Server, ask};
-use postrider_pop3::wire::{MessageMeta, Refusal, ResponseCode, UniqueId};
+use postrider_pop3::server::{Config, Event, Logins, Server, ask};
+use postrider_pop3::wire::{LoginDelay, MessageMeta, Refusal, ResponseCode, UniqueId};
 use postrider_sasl::{Attempt, Denied};
 use postrider_store::{AccountId, Body, BodyId, Engine, Error, MailboxId, UidSet};
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Messages looked up in the store at once.
@@ -27,8 +30,63 @@ pub fn config(shared: &Shared, implicit_tls: bool) -> Config {
     config.implicit_tls = implicit_tls;
     config.stls = !implicit_tls;
     config.utf8 = true;
+    config.lang = true;
+    config.implementation = Some(Text::literal("postriderd"));
+    let policy = &shared.settings.pop3;
+    config.expire = Some(policy.expire);
+    let seconds = u32::try_from(policy.login_delay.as_secs()).unwrap_or(u32::MAX);
+    config.login_delay = (seconds > 0).then_some(LoginDelay { seconds, per_user: false });
     config.dangerous_plaintext_login = shared.settings.plaintext_auth;
     config
+}
+
+/// What the sessions of a server know of each other.
+pub struct Common {
+    began: Instant,
+    logins: Mutex<Logins>,
+    /// The maildrops that are open, if only one session may have one.
+    open: Option<Mutex<HashSet<AccountId>>>,
+}
+
+impl Common {
+    /// Nobody has logged in.
+    pub fn new(policy: &settings::Pop3) -> Self {
+        Self {
+            began: Instant::now(),
+            logins: Mutex::new(Logins::new(policy.login_delay, Logins::LIMIT)),
+            open: policy.exclusive.then(Mutex::default),
+        }
+    }
+
+    fn admit(&self, user: &str) -> Result<(), Refusal> {
+        let now = postrider_core::Instant::after_origin(self.began.elapsed());
+        self.logins.lock().expect("nobody panics with it").admit(user, now)
+    }
+}
+
+/// A maildrop that is nobody else's until this is dropped.
+struct Claim {
+    shared: Arc<Shared>,
+    account: AccountId,
+}
+
+impl Claim {
+    fn new(shared: &Arc<Shared>, account: AccountId) -> Result<Self, Refusal> {
+        if let Some(open) = &shared.pop3.open
+            && !open.lock().expect("nobody panics with it").insert(account)
+        {
+            return Err(Refusal::in_use());
+        }
+        Ok(Self { shared: shared.clone(), account })
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some(open) = &self.shared.pop3.open {
+            open.lock().expect("nobody panics with it").remove(&self.account);
+        }
+    }
 }
 
 /// Serves one connection to its end.
@@ -48,6 +106,7 @@ struct Session<IO> {
 struct Maildrop {
     account: AccountId,
     messages: Vec<(u32, BodyId)>,
+    _claim: Claim,
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
@@ -80,7 +139,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
             Event::Commit { answer, delete } => {
                 let deleted = self.delete(&delete).await.map_err(|error| {
                     tracing::error!(%error, "POP3 deletions failed");
-                    Refusal::temporary(Text::literal("Deleted messages were not removed"))
+                    Refusal::temporary(Text::literal("Some deleted messages not removed"))
                 });
                 let _ = self.driver.session().answer(answer, deleted);
             }
@@ -94,15 +153,18 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
             Denied::Temporary => Refusal::temporary(Text::literal("Logins cannot be checked now")),
             _ => Refusal { code: Some(ResponseCode::Auth), text: Text::literal("Wrong user or password") },
         })?;
-        self.snapshot(identity.as_str()).await.map_err(|error| {
+        let closed = |error: Error| {
             tracing::error!(%error, "a maildrop could not be opened");
             Refusal::temporary(Text::literal("The maildrop cannot be opened now"))
-        })
+        };
+        let account = self.shared.directory.account(identity.as_str()).await.map_err(closed)?;
+        let claim = Claim::new(&self.shared, account)?;
+        self.shared.pop3.admit(identity.as_str())?;
+        self.snapshot(account, claim).await.map_err(closed)
     }
 
-    async fn snapshot(&mut self, address: &str) -> Result<Vec<MessageMeta>, Error> {
+    async fn snapshot(&mut self, account: AccountId, claim: Claim) -> Result<Vec<MessageMeta>, Error> {
         let store = &self.shared.store;
-        let account = self.shared.directory.account(address).await?;
         let inbox = store.snapshot(account, MailboxId::INBOX).await?.mailbox;
         let (mut listed, mut messages) = (Vec::new(), Vec::new());
         let mut rest = UidSet::all();
@@ -121,7 +183,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
                 _ => break,
             }
         }
-        self.maildrop = Some(Maildrop { account, messages });
+        self.maildrop = Some(Maildrop { account, messages, _claim: claim });
         Ok(listed)
     }
 

@@ -5,9 +5,10 @@ use crate::exit::{self, Failure};
 use crate::journal::Journal;
 use crate::queue::Queue;
 use crate::settings::{Data, Settings};
-use crate::{imap, lmtp_socket, pop3, smtp, tls};
+use crate::{imap, lmtp_socket, pop3, retention, smtp, tls};
 use argon2::password_hash::rand_core::{OsRng, RngCore};
 use postrider_core::SessionId;
+use postrider_pop3::Expire;
 use postrider_store::UnixMillis;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -35,6 +36,8 @@ pub struct Shared {
     pub tls: Arc<rustls::ServerConfig>,
     /// What becomes of each message.
     pub journal: Journal,
+    /// What POP3 sessions know of each other.
+    pub pop3: pop3::Common,
     /// What the server is to do. The last field: its data directory may go with it, and the store goes before.
     pub settings: Settings,
     stopping: watch::Receiver<bool>,
@@ -167,6 +170,7 @@ impl Server {
             directory,
             tls: certificate.config,
             journal: Journal::default(),
+            pop3: pop3::Common::new(&settings.pop3),
             stopping,
             settings,
             run: u32::from_le_bytes(random()),
@@ -181,6 +185,9 @@ impl Server {
         }
         if let Some(listener) = http {
             tasks.spawn(health(shared.clone(), listener));
+        }
+        if let Expire::Days(days @ 1..) = shared.settings.pop3.expire {
+            tasks.spawn(retention::run(shared.clone(), days));
         }
         tasks.spawn(Queue::open(shared.clone()).await?.run());
         Ok(Self { shared, addresses, certificate: certificate.path, stop, tasks })

@@ -2,6 +2,7 @@
 
 use crate::exit::{self, Failure};
 use postrider_core::Secret;
+use postrider_pop3::Expire;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -46,6 +47,25 @@ pub struct Settings {
     pub queue_lifetime: Duration,
     /// How long to wait before the second attempt.
     pub retry: Duration,
+    /// What POP3 is bound by.
+    pub pop3: Pop3,
+}
+
+/// What POP3 is bound by.
+#[derive(Debug, Clone)]
+pub struct Pop3 {
+    /// The least time between two logins of a user; zero is none.
+    pub login_delay: Duration,
+    /// How long a message may stay in INBOX; 0 days: until it was retrieved.
+    pub expire: Expire,
+    /// Whether a maildrop is open in one session at a time.
+    pub exclusive: bool,
+}
+
+impl Default for Pop3 {
+    fn default() -> Self {
+        Self { login_delay: Duration::ZERO, expire: Expire::Never, exclusive: false }
+    }
 }
 
 impl Default for Settings {
@@ -67,6 +87,7 @@ impl Default for Settings {
             connections: CONNECTIONS,
             queue_lifetime: Duration::from_secs(5 * 24 * 3600),
             retry: Duration::from_secs(300),
+            pop3: Pop3::default(),
         }
     }
 }

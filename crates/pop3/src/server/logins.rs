@@ -10,7 +10,7 @@ use postrider_core::Instant;
 /// When each user last logged in: what all sessions of a server share to enforce LOGIN-DELAY.
 ///
 /// Ask [`Logins::admit`] when the credentials are found to be right, and before the maildrop is opened: who does not
-/// know the password then does not learn whether the user exists. What does not become a session does not count.
+/// know the password then does not learn whether the user exists.
 #[derive(Debug)]
 pub struct Logins {
     delay: Duration,

@@ -1,8 +1,9 @@
 //! `pop` against our own POP3 server session.
 
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
+use std::process::{Child, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 
@@ -184,4 +185,126 @@ fn a_server_that_closes_after_the_login_is_75() {
     })]);
     let target = place.path().to_str().expect("our own name");
     assert_failed(&run(&mut plain(&["pop", target, "--imap", &format!("pop3://bob@{at}")]), b""), 75, &["lost"]);
+}
+
+/// Where a client is killed: after so many things that it asked for, before or after they are answered.
+#[derive(Clone, Copy, Debug)]
+struct Kill {
+    after: usize,
+    answered: bool,
+}
+
+/// Serves one session; kills the client at the given point. Says whether it came so far.
+fn session_with_kill(stream: TcpStream, maildrop: &Maildrop, kill: Kill, client: &Mutex<Option<Child>>) -> bool {
+    let mut config = Config::default();
+    config.dangerous_plaintext_login = true;
+    let mut driver = Driver::new(Server::new(Arc::new(config), 1), stream, Tls::None);
+    let mut step = 0;
+    let end = || {
+        let mut client = client.lock().expect("no panic").take().expect("it runs");
+        client.kill().expect("it runs");
+        client.wait().expect("it ends");
+    };
+    while let Some(event) = driver.next() {
+        let now = step == kill.after && !matches!(event, Event::Closed(_));
+        step += 1;
+        if now && !kill.answered && !matches!(event, Event::Retrieve { .. }) {
+            end();
+            return true;
+        }
+        match event {
+            Event::Open { answer, .. } => {
+                let held = maildrop.lock().expect("no panic");
+                let listing = held.iter().map(|(id, octets)| MessageMeta {
+                    size: octets.len() as u64,
+                    unique_id: UniqueId::new(id).expect("an id"),
+                });
+                driver.session().answer(answer, Ok(listing.collect())).expect("it was just asked");
+            }
+            Event::Retrieve { answer, message, .. } => {
+                let octets = maildrop.lock().expect("no panic")[message as usize - 1].1.clone();
+                let mut rest = if now && !kill.answered { &octets[..octets.len() / 2] } else { &octets[..] };
+                while !rest.is_empty() {
+                    let taken = driver.session().write(&answer, rest);
+                    rest = &rest[taken..];
+                    driver.drain().expect("the client reads");
+                }
+                if now && !kill.answered {
+                    end();
+                    return true;
+                }
+                driver.session().accept(answer).expect("it was just asked");
+            }
+            Event::Commit { answer, delete } => {
+                for message in delete.iter().rev() {
+                    maildrop.lock().expect("no panic").remove(*message as usize - 1);
+                }
+                driver.session().accept(answer).expect("it was just asked");
+            }
+            other => driver.session().decline(other),
+        }
+        if now {
+            driver.drain().expect("the client reads");
+            end();
+            return true;
+        }
+    }
+    false
+}
+
+/// SIGKILL at every step of a session, before and after it is answered: the next run goes on where it was.
+#[test]
+fn killed_at_any_step_it_loses_nothing_doubles_nothing_and_deletes_nothing_unasked() {
+    let large = [b"Subject: 3\r\n\r\n".to_vec(), b"a line of the message\r\n".repeat(5_000)].concat();
+    let messages: Vec<(&str, &[u8])> = vec![("one", FIRST), ("two", SECOND), ("three", &large), ("one", b"copy\r\n")];
+    let mut all: Vec<Vec<u8>> = messages.iter().map(|(_, octets)| octets.to_vec()).collect();
+    all.iter_mut().for_each(|octets| *octets = String::from_utf8_lossy(octets).replace('\r', "").into_bytes());
+    all.sort();
+    let mut steps = 0;
+    for (after, answered) in (0..20).flat_map(|after| [(after, false), (after, true)]) {
+        let kill = Kill { after, answered };
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let target = place.path().to_str().expect("our own name").to_owned();
+        let drop = maildrop(&messages);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
+        let url = format!("pop3://bob%40x.test@{}", listener.local_addr().expect("it is bound"));
+        let command = || {
+            let mut command = plain(&["pop", &target, "--pop3", &url]);
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+            command.spawn().expect("it starts")
+        };
+        let client = Mutex::new(Some(command()));
+        let killed = session_with_kill(listener.accept().expect("a connection").0, &drop, kill, &client);
+        if !killed {
+            assert!(client.lock().expect("no panic").as_mut().expect("it runs").wait().expect("it ends").success());
+            assert_eq!(delivered(place.path()), all);
+            break;
+        }
+        steps += 1;
+        let left = drop.lock().expect("no panic").len();
+        assert!(
+            left == messages.len() || left == 0 && after == messages.len() + 1 && answered,
+            "{kill:?}: {left} left"
+        );
+        // What was half written is in tmp, where no reader looks.
+        for entry in fs::read_dir(place.path().join("tmp")).into_iter().flatten() {
+            fs::remove_file(entry.expect("an entry").path()).expect("removed");
+        }
+        let client = Mutex::new(Some(command()));
+        let never = Kill { after: usize::MAX, answered: true };
+        session_with_kill(listener.accept().expect("a connection").0, &drop, never, &client);
+        let mut client = client.into_inner().expect("no panic").expect("it was not killed");
+        assert!(client.wait().expect("it ends").success(), "{kill:?}");
+        let found = delivered(place.path());
+        assert!(drop.lock().expect("no panic").is_empty(), "{kill:?}: all are deleted in the end");
+        let mut once = found.clone();
+        once.dedup();
+        assert_eq!(once, all, "{kill:?}: nothing is lost");
+        // Only of the two that share an id one may have come twice: it could not be told which of them was there.
+        let twice: Vec<_> = found.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0].clone()).collect();
+        assert!(twice.iter().all(|octets| octets.starts_with(b"Subject: 1") || octets == b"copy\n"), "{kill:?}");
+        assert!(twice.len() <= 1, "{kill:?}");
+    }
+    // The login, four messages, the deletion; each twice.
+    assert_eq!(steps, 12);
 }
