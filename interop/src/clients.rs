@@ -12,7 +12,7 @@ use crate::messages::{Message, without_field};
 use crate::{Endpoint, Finished, Place, Security, maildir, run, run_with_input};
 
 /// How long a client may take, 150 MB included.
-const LIMIT: Duration = Duration::from_secs(240);
+pub(crate) const LIMIT: Duration = Duration::from_secs(240);
 
 /// How a client ends the lines of what it read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -172,7 +172,7 @@ fn curl_read(from: &Endpoint, url: impl Fn(&str, usize) -> String, by: &str) -> 
     Fetched { messages, lines: Lines::Wire }
 }
 
-fn curl_common(command: &mut Command, to: &Endpoint) {
+pub(crate) fn curl_common(command: &mut Command, to: &Endpoint) {
     command.args(["--silent", "--show-error", "--verbose", "--max-time", "200"]);
     if to.security != Security::Clear {
         command.arg("--ssl-reqd").arg("--cacert").arg(&to.ca);
@@ -372,6 +372,12 @@ pub fn mutt(from: &Endpoint, by: Reading) -> Fetched {
 
 /// Runs a Python script that finds HOST, PORT, SECURITY, USER, PASSWORD and CONTEXT set for the endpoint.
 pub fn python(place: &Place, to: &Endpoint, script: &str, arguments: &[&str]) -> Finished {
+    let script = python_file(place, to, script);
+    run(Command::new("python3").arg(script).args(arguments).current_dir(place.dir()), LIMIT)
+}
+
+/// Writes such a script; gives its path.
+pub(crate) fn python_file(place: &Place, to: &Endpoint, script: &str) -> PathBuf {
     let (user, password) = to.login.clone().unwrap_or_default();
     let security = match to.security {
         Security::Clear => "clear",
@@ -390,12 +396,11 @@ pub fn python(place: &Place, to: &Endpoint, script: &str, arguments: &[&str]) ->
         quoted(&password),
         quoted(&to.ca.display().to_string()),
     );
-    let script = place.write("script.py", script);
-    run(Command::new("python3").arg(script).args(arguments).current_dir(place.dir()), LIMIT)
+    place.write("script.py", script)
 }
 
 /// A program that stores its standard input as a file of its own in `out`.
-fn save_script(place: &Place) -> PathBuf {
+pub(crate) fn save_script(place: &Place) -> PathBuf {
     use std::os::unix::fs::PermissionsExt;
     let out = place.path("out");
     fs::create_dir_all(&out).expect("own directory");
@@ -408,7 +413,7 @@ fn save_script(place: &Place) -> PathBuf {
 }
 
 /// The contents of a directory's files, in order of their names.
-fn read_all(dir: &Path) -> Vec<Vec<u8>> {
+pub(crate) fn read_all(dir: &Path) -> Vec<Vec<u8>> {
     let mut paths: Vec<_> = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     paths.sort();
     paths.iter().map(|path| fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))).collect()

@@ -51,6 +51,15 @@ impl Message {
         Self { bytes, id: id.to_owned() }
     }
 
+    /// 4 KiB with UTF-8 in its header (RFC 6532) and in its body, lines of 998 octets among them.
+    pub fn international(from: &str, to: &str, id: &str) -> Self {
+        let mut text = header(from, to, id, "Grüße aus Köln 📨, δοκιμή, 配達");
+        text += "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n.Ünder\r\n";
+        text += &"ß".repeat(499);
+        text += "\r\n.\r\n";
+        Self { bytes: padded(text.into_bytes(), 4 * 1024, id), id: id.to_owned() }
+    }
+
     /// 150 MB with a base64 attachment.
     pub fn large(from: &str, to: &str, id: &str) -> Self {
         let mut text = header(from, to, id, "Large");

@@ -32,6 +32,8 @@ pub struct Options {
     /// Seconds before the second delivery attempt. With it, the server is started by `serve` and a configuration file,
     /// since `localserve` has no such option; ports are then free ones of the same address.
     pub retry_seconds: Option<u64>,
+    /// More lines of the configuration file; with any, the server is started by `serve` too.
+    pub configuration: String,
     /// Whether the server makes its own certificate instead of getting one of the authority's.
     pub own_certificate: bool,
     /// `--listen`; without, an address of the server's own.
@@ -142,6 +144,11 @@ impl Postriderd {
         &mut self.process
     }
 
+    /// Its process's number.
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// What it has printed.
     pub fn log(&self) -> String {
         self.process.log()
@@ -202,15 +209,29 @@ pub fn postriderd_command(home: &Path) -> Command {
 pub fn postrider(arguments: &[&str], password: &str, input: &[u8]) -> Finished {
     let home = Place::new("postrider");
     let mut command = Command::new(binary("postrider"));
-    command.args(arguments).current_dir(home.dir());
-    command.env("HOME", home.dir()).env("XDG_CONFIG_HOME", home.path("config")).env("XDG_DATA_HOME", home.path("data"));
-    command.env("POSTRIDER_PASSWORD", password);
+    at_home(command.args(arguments), &home, password);
     run_with_input(&mut command, input, LIMIT)
 }
 
+/// Starts `postrider` and leaves it running.
+///
+/// # Panics
+/// When it cannot be started.
+#[track_caller]
+pub fn postrider_running(home: &Place, arguments: &[&str], password: &str) -> Process {
+    Process::start("postrider", home.dir(), &binary("postrider").display().to_string(), |command| {
+        at_home(command.args(arguments), home, password);
+    })
+}
+
+fn at_home(command: &mut Command, home: &Place, password: &str) {
+    command.current_dir(home.dir()).env("POSTRIDER_PASSWORD", password);
+    command.env("HOME", home.dir()).env("XDG_CONFIG_HOME", home.path("config")).env("XDG_DATA_HOME", home.path("data"));
+}
+
 fn arguments(place: &Place, identity: Option<&Identity>, options: &Options) -> Vec<String> {
-    if let Some(seconds) = options.retry_seconds {
-        let file = place.write_secret("postrider.toml", configuration(place, identity, options, seconds));
+    if options.retry_seconds.is_some() || !options.configuration.is_empty() {
+        let file = place.write_secret("postrider.toml", configuration(place, identity, options));
         return vec!["serve".to_owned(), format!("--config={}", file.display())];
     }
     let listen = options.listen.unwrap_or_else(|| place.ip());
@@ -229,7 +250,7 @@ fn arguments(place: &Place, identity: Option<&Identity>, options: &Options) -> V
     arguments
 }
 
-fn configuration(place: &Place, identity: Option<&Identity>, options: &Options, retry_seconds: u64) -> String {
+fn configuration(place: &Place, identity: Option<&Identity>, options: &Options) -> String {
     // A JSON string, or array of strings, is a TOML one.
     let text = |value: &str| serde_json::Value::from(value).to_string();
     let path = |value: &Path| text(value.to_str().expect("our own name"));
@@ -243,7 +264,8 @@ fn configuration(place: &Place, identity: Option<&Identity>, options: &Options, 
     for service in ["smtp", "submission", "submissions", "lmtp", "imap", "imaps", "pop3", "pop3s", "http"] {
         file += &format!("{service} = \"{}\"\n", place.at(0));
     }
-    file += &format!("[outgoing]\nretry_seconds = {retry_seconds}\n");
+    file += "[outgoing]\n";
+    file += &options.retry_seconds.map(|seconds| format!("retry_seconds = {seconds}\n")).unwrap_or_default();
     file += &options.dns.map(|dns| format!("dns = \"{dns}\"\n")).unwrap_or_default();
     file += &options.mx_port.map(|port| format!("mx_port = {port}\n")).unwrap_or_default();
     file += &options.smarthost.map(|host| format!("smarthost = \"{host}\"\n")).unwrap_or_default();
@@ -252,6 +274,7 @@ fn configuration(place: &Place, identity: Option<&Identity>, options: &Options, 
         let hash = run_with_input(hash.arg("hash-password"), password.as_bytes(), READY).ok().text();
         file += &format!("[[user]]\naddress = {}\npassword_hash = {}\n", text(user), text(hash.trim()));
     }
+    file += &options.configuration;
     file
 }
 

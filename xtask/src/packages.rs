@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use crate::steps::succeeds;
 
 /// A file of each package, and the package.
-const NEEDED: [(&str, &str); 18] = [
+const NEEDED: [(&str, &str); 20] = [
     ("/usr/lib/postfix/sbin/master", "postfix"),
     ("/usr/lib/dovecot/imap", "dovecot-imapd"),
     ("/usr/lib/dovecot/pop3", "dovecot-pop3d"),
@@ -22,6 +22,8 @@ const NEEDED: [(&str, &str); 18] = [
     ("/usr/bin/mbsync", "isync"),
     ("/usr/bin/fetchmail", "fetchmail"),
     ("/usr/bin/mutt", "mutt"),
+    ("/usr/bin/mpop", "mpop"),
+    ("/usr/bin/getmail", "getmail6"),
     ("/usr/bin/python3", "python3"),
     ("/usr/share/doc/python3-aiosmtpd", "python3-aiosmtpd"),
     ("/usr/bin/openssl", "openssl"),

@@ -5,6 +5,8 @@ mod crash;
 mod incoming;
 mod outgoing;
 mod peers;
+mod pop3;
+mod pop3_crate;
 mod servers;
 mod submission;
 mod watching;
