@@ -142,7 +142,17 @@ fn getmail(place: &Place, from: &Endpoint, then: Then) -> Fetched {
     );
     let mut command = Command::new("getmail");
     run(command.env("HOME", place.dir()).arg("--getmaildir").arg(place.dir()).arg("--rcfile=getmailrc"), LIMIT).ok();
-    Fetched { messages: read_all(&place.path("out")), lines: Lines::Unix }
+    let messages = read_all(&place.path("out")).iter().map(|bytes| without_added_line(bytes)).collect();
+    Fetched { messages, lines: Lines::Unix }
+}
+
+/// getmail6 writes messages anew with Python's email package, which parts two boundaries by an empty line.
+fn without_added_line(bytes: &[u8]) -> Vec<u8> {
+    const PARTED: &[u8] = b"--\n\n--";
+    match bytes.windows(PARTED.len()).position(|found| found == PARTED) {
+        Some(at) => [&bytes[..at + 3], &bytes[at + 4..]].concat(),
+        None => bytes.to_vec(),
+    }
 }
 
 /// curl, with AUTH PLAIN: asks which messages there are by UIDL, compares TOP and RETR, and deletes by number.

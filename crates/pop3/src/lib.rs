@@ -42,7 +42,50 @@
 //! assert!(server.output().ends_with(b"Subject: tea\r\n\r\n..\r\n.\r\n+OK goodbye\r\n"));
 //! ```
 //!
-//! With the feature `tokio`, the module `tokio` runs both over a socket.
+//! # Over a socket
+//!
+//! Whoever runs a session: polls until there is nothing more, answers what is asked; writes `output`, says how much was
+//! `sent`; begins TLS when `upgrade` asks for it; reads no more than `window` and gives it to `receive`; comes back at the
+//! deadline; and stops when it `is_finished`. `postrider_io::blocking::Driver` does that over any stream, and with the
+//! feature `tokio` the module `tokio` does it for a handler. A client without a runtime:
+//!
+//! ```no_run
+//! use postrider_core::Secret;
+//! use postrider_pop3::client::{Client, Config, Event};
+//!
+//! # #[cfg(feature = "tokio")]
+//! # fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! use postrider_io::{Tls, blocking::Driver, tls};
+//!
+//! let mut config = Config::default();
+//! config.implicit_tls = true;
+//! let roots = tls::roots(&std::fs::read("/etc/ssl/certs/ca-certificates.crt")?)?;
+//! let tls = Tls::Client { config: tls::client_config(roots), name: "pop.example.org".try_into()?, verified: true };
+//! let stream = std::net::TcpStream::connect("pop.example.org:995")?;
+//! let mut driver = Driver::new(Client::new(config.into(), 1), stream, tls);
+//! let mut login = None;
+//! while let Some(event) = driver.next() {
+//!     match event {
+//!         Event::Ready => login = Some(driver.session().login("alice", Secret::new(std::env::var("PASSWORD")?))?),
+//!         Event::Completed { of, result: Ok(_) } if Some(of) == login => {
+//!             let _ = driver.session().unique_ids(None)?;
+//!             let _ = driver.session().quit()?; // Nothing was deleted, so nothing goes.
+//!         }
+//!         Event::UniqueId { message, id, .. } => println!("{message} {id:?}"),
+//!         Event::Completed { result: Err(why), .. } => return Err(why.to_string().into()),
+//!         Event::Closed(why) => println!("{why}"),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! [`client::memory`] says which messages are new, and which may be deleted. `examples/fetch.rs` is a whole program.
+//!
+//! # Limits
+//!
+//! Each side has a `Limits` in its configuration, which says what each limit is and its default. A server holds at most
+//! its buffers and the snapshot of one maildrop, a client its buffers and the commands that wait; messages pass through.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;

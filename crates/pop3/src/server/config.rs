@@ -73,7 +73,7 @@ pub struct Limits {
     pub line_excess: u64,
     /// A line of a SASL exchange, in octets of base64. Default 12,288 (RFC 5034, 4).
     pub sasl_line: usize,
-    /// Commands that are unknown, malformed or out of order before the session is closed. Default 20.
+    /// Commands that are unknown, malformed, out of order or refused for want of TLS, and logins given up, before the session is closed. Default 20.
     pub errors: u32,
     /// Logins that fail before the session is closed. Default 3.
     pub logins: u32,

@@ -14,7 +14,7 @@ impl Server {
             return self.mistake(Text::literal("USER is not offered, use AUTH"));
         }
         if !self.may_send_password() {
-            return self.no(&Refusal::permanent(Text::literal("a password may be sent only after STLS")));
+            return self.fault(&Refusal::permanent(Text::literal("a password may be sent only after STLS")));
         }
         self.user = Some(name);
         self.dialogue.replied(Verb::User, true);
@@ -68,7 +68,7 @@ impl Server {
         }
         let offered = self.mechanisms();
         if !offered.contains(mechanism) {
-            return self.no(&Refusal::permanent(Text::literal("this mechanism may be used only after STLS")));
+            return self.fault(&Refusal::permanent(Text::literal("this mechanism may be used only after STLS")));
         }
         let initial = match initial.map(|initial| line::initial(initial.as_bytes(), self.config.limits.line)) {
             None => None,
@@ -87,7 +87,7 @@ impl Server {
                 let step = exchange.respond(response.reveal());
                 self.exchange(step);
             }
-            Ok(line::Response::Cancel) => self.no(&Refusal::plain(Text::literal("cancelled"))),
+            Ok(line::Response::Cancel) => self.mistake(Text::literal("cancelled")),
             Err(error) => self.mistake(text(&error)),
         }
     }

@@ -440,8 +440,13 @@ impl Server {
 
     /// The client's command makes no sense here.
     fn mistake(&mut self, why: Text) {
+        self.fault(&Refusal::plain(why));
+    }
+
+    /// Says no to what a client has no reason to ask again and again.
+    fn fault(&mut self, why: &Refusal) {
         self.progress = true;
-        self.no(&Refusal::plain(why));
+        self.no(why);
         self.errors += 1;
         let limit = self.config.limits.errors;
         if self.errors > limit {
