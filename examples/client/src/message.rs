@@ -81,6 +81,11 @@ impl Message {
         spool.finish(from, recipients)
     }
 
+    /// Back to its beginning.
+    pub(crate) fn rewind(&mut self) -> io::Result<()> {
+        self.octets.rewind()
+    }
+
     /// The next of its octets, from the beginning.
     pub(crate) fn next(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.octets.read(buffer)

@@ -4,8 +4,10 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::{Buf, BytesMut};
+use postrider_core::Pending;
 use postrider_sasl::{Login, Mechanism, MechanismName, Plain};
-use postrider_smtp::client::{AuthFailed, Client, Config, Event, NotSent, Outcome, Tls};
+use postrider_smtp::client::{AuthFailed, Chunking, Client, Config, Event, NotSent, Outcome, Tls, ask};
 use postrider_smtp::wire::BodyType;
 use postrider_smtp::{AddressLiteral, Envelope, ForwardPath, HelloName, Mailbox, Reply, ReversePath};
 use serde::Serialize;
@@ -76,11 +78,12 @@ pub(crate) async fn run(connection: &Connection, send: &cli::Send, out: &mut Out
         envelope = envelope.and_to(recipient.clone());
     }
     let settings = Settings::new(connection, url)?;
-    let mut session = Session { words: None, settings: &settings, line: open(&settings).await? };
-    session.ready().await?;
-    session.log_in().await?;
-    let outcomes = session.send(envelope, &mut message).await?;
-    session.quit().await;
+    let mut outcomes = submit(&settings, &envelope, &mut message, Chunking::WhenOffered).await?;
+    if outcomes.contains(&Outcome::NotSent(NotSent::ChunksRefused)) {
+        // It offers CHUNKING and does not know BDAT.
+        message.rewind().map_err(|error| Fault::new(Class::Io, format!("cannot read the kept message: {error}")))?;
+        outcomes = submit(&settings, &envelope, &mut message, Chunking::WhenNeeded).await?;
+    }
     report(&recipients, &outcomes, out)
 }
 
@@ -118,7 +121,22 @@ fn composer(send: &cli::Send, url: &Url) -> Result<String, Fault> {
     }
 }
 
-async fn open(settings: &Settings) -> Result<Line<Client>, Fault> {
+/// One session with one transaction.
+async fn submit(
+    settings: &Settings,
+    envelope: &Envelope,
+    message: &mut Message,
+    chunking: Chunking,
+) -> Result<Vec<Outcome>, Fault> {
+    let mut session = Session { words: None, settings, line: open(settings, chunking).await? };
+    session.ready().await?;
+    session.log_in().await?;
+    let outcomes = session.send(envelope.clone(), message).await?;
+    session.quit().await;
+    Ok(outcomes)
+}
+
+async fn open(settings: &Settings, chunking: Chunking) -> Result<Line<Client>, Fault> {
     let begin = |stream: &TcpStream| {
         // RFC 5321, 4.1.3: who has no name that others know says its address.
         let address = stream.local_addr().map_or(std::net::Ipv4Addr::LOCALHOST.into(), |address| address.ip());
@@ -130,6 +148,7 @@ async fn open(settings: &Settings) -> Result<Line<Client>, Fault> {
             (false, true) => Tls::Required,
             (false, false) => Tls::Manual,
         };
+        config.chunking = chunking;
         if settings.plaintext_login {
             config = config.dangerous_allow_plaintext_auth();
         }
@@ -257,53 +276,59 @@ impl Session<'_> {
             bar.finish_and_clear();
             return Err(self.refused(Class::Unavailable, format!("it cannot take this message: {why}")).await);
         }
+        let mut wanted = None;
+        let mut part = BytesMut::new();
         loop {
             match self.next().await? {
-                Event::BodyWanted { body, .. } => {
-                    let whole = self.give(&body, message, &bar).await?;
-                    if whole {
-                        // If it cannot be ended, the outcomes say so.
-                        let _ = self.line.session().finish(body);
-                    }
-                }
+                Event::BodyWanted { body, .. } => wanted = Some(body),
+                Event::BodyRoom { .. } => {}
                 Event::Finished { outcomes, .. } => {
                     bar.finish_and_clear();
                     return Ok(outcomes);
                 }
-                _ => {}
+                _ => continue,
             }
-        }
-    }
-
-    /// Gives the message. False if the connection was lost on the way.
-    async fn give(
-        &mut self,
-        body: &postrider_core::Pending<postrider_smtp::client::ask::Body>,
-        message: &mut Message,
-        bar: &indicatif::ProgressBar,
-    ) -> Result<bool, Fault> {
-        let mut buffer = vec![0; 64 * 1024];
-        loop {
-            let read = message.next(&mut buffer);
-            let read = read.map_err(|error| Fault::new(Class::Io, format!("cannot read the kept message: {error}")))?;
-            if read == 0 {
-                return Ok(true);
+            let Some(body) = wanted.take() else { continue };
+            if give(self.line.session(), &body, message, &mut part, &bar)? {
+                // If it cannot be ended, the outcomes say so.
+                let _ = self.line.session().finish(body);
+            } else {
+                wanted = Some(body);
             }
-            let mut part = &buffer[..read];
-            while !part.is_empty() {
-                let taken = self.line.session().write(body, part);
-                part = &part[taken..];
-                if taken == 0 && self.line.driver.drain().await.is_err() {
-                    return Ok(false);
-                }
-            }
-            bar.inc(read as u64);
         }
     }
 
     async fn quit(&mut self) {
         self.line.session().quit();
         self.line.finish().await;
+    }
+}
+
+/// Gives as much of the message as the session has room for. True if that is all of it. `part` is what was read and not
+/// given yet.
+fn give(
+    session: &mut Client,
+    body: &Pending<ask::Body>,
+    message: &mut Message,
+    part: &mut BytesMut,
+    bar: &indicatif::ProgressBar,
+) -> Result<bool, Fault> {
+    loop {
+        if part.is_empty() {
+            part.resize(64 * 1024, 0);
+            let read = message.next(part);
+            let read = read.map_err(|error| Fault::new(Class::Io, format!("cannot read the kept message: {error}")))?;
+            part.truncate(read);
+            if read == 0 {
+                return Ok(true);
+            }
+        }
+        let taken = session.write(body, part);
+        part.advance(taken);
+        bar.inc(taken as u64);
+        if !part.is_empty() {
+            return Ok(false);
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use postrider_message::{Limits, Scanner};
 use postrider_mta::classify::Stage;
 use postrider_mta::{Hop, HopFailure, Need, TlsRequirement};
 use postrider_smtp::address::AddressLiteral;
-use postrider_smtp::client::{self, Client, Config, Event, Outcome, SendError, ask};
+use postrider_smtp::client::{self, Chunking, Client, Config, Event, NotSent, Outcome, SendError, ask};
 use postrider_smtp::{Envelope, HelloName, Reply};
 use postrider_store::{Body, Engine, Error, QueueEntry};
 use rustls::pki_types::ServerName;
@@ -51,6 +51,23 @@ impl Outgoing {
         hop: &Hop,
         recipients: &[usize],
     ) -> Result<Transacted, HopFailure> {
+        let done = self.attempt(shared, entry, envelope, hop, recipients, Chunking::WhenOffered).await?;
+        if done.outcomes.contains(&Outcome::NotSent(NotSent::ChunksRefused)) {
+            // It offers CHUNKING and does not know BDAT.
+            return self.attempt(shared, entry, envelope, hop, recipients, Chunking::WhenNeeded).await;
+        }
+        Ok(done)
+    }
+
+    async fn attempt(
+        &self,
+        shared: &Shared,
+        entry: &QueueEntry,
+        envelope: &Envelope,
+        hop: &Hop,
+        recipients: &[usize],
+        chunking: Chunking,
+    ) -> Result<Transacted, HopFailure> {
         let connected = tokio::time::timeout(CONNECT, TcpStream::connect(hop.socket())).await;
         let stream = match connected {
             Ok(Ok(stream)) => stream,
@@ -60,6 +77,7 @@ impl Outgoing {
         let _ = stream.set_nodelay(true);
         let mut config = Config::new(self.name.clone());
         config.limits.quit = QUIT;
+        config.chunking = chunking;
         config.tls = match (hop.implicit_tls, hop.tls) {
             (true, _) => client::Tls::Implicit,
             (false, TlsRequirement::None) => client::Tls::Manual,
@@ -79,7 +97,8 @@ impl Outgoing {
         wanted.params.size = Some(entry.size);
         wanted.recipients = recipients.iter().map(|&index| envelope.recipients[index].clone()).collect();
         let session = Client::new(Arc::new(config), shared.session_id());
-        let transaction = Transaction { store: &shared.store, entry, driver: Driver::new(session, stream, tls) };
+        let driver = Driver::new(session, stream, tls);
+        let transaction = Transaction { store: &shared.store, entry, driver, body: None };
         transaction.run(wanted).await
     }
 }
@@ -96,6 +115,16 @@ struct Transaction<'a> {
     store: &'a Store,
     entry: &'a QueueEntry,
     driver: Driver<Client, TcpStream>,
+    body: Option<Sending>,
+}
+
+/// A body on its way.
+struct Sending {
+    wanted: Pending<ask::Body>,
+    /// How far it was read from the store.
+    at: u64,
+    /// What was read and the session had no room for.
+    rest: Bytes,
 }
 
 impl Transaction<'_> {
@@ -111,7 +140,11 @@ impl Transaction<'_> {
                         self.driver.session().quit();
                     }
                 }
-                Event::BodyWanted { body, .. } => self.send(body).await,
+                Event::BodyWanted { body, .. } => {
+                    self.body = Some(Sending { wanted: body, at: 0, rest: Bytes::new() });
+                    self.send().await;
+                }
+                Event::BodyRoom { .. } => self.send().await,
                 Event::Finished { outcomes, .. } => {
                     let reports = self.driver.session().capabilities().is_some_and(|offered| offered.dsn);
                     result = Some(Ok(Transacted { outcomes, reports }));
@@ -129,31 +162,29 @@ impl Transaction<'_> {
     }
 
     /// Streams the body from the store. If it cannot be read, the connection is given up: nothing else may follow DATA.
-    async fn send(&mut self, body: Pending<ask::Body>) {
-        let mut at = 0;
+    async fn send(&mut self) {
+        let Some(mut body) = self.body.take() else { return };
         loop {
-            let mut octets: Bytes = match self.store.read(&Body::from(self.entry.body), at, CHUNK).await {
-                Ok(octets) if octets.is_empty() => break,
-                Ok(octets) => octets,
-                Err(error) => {
-                    tracing::error!(%error, "a queued message cannot be read");
-                    return self.driver.session().abandon(body);
-                }
-            };
-            at += octets.len() as u64;
-            loop {
-                let taken = self.driver.session().write_shared(&body, &octets);
-                octets.advance(taken);
-                if octets.is_empty() {
-                    break;
-                }
-                if self.driver.drain().await.is_err() {
-                    // The session learns of it in the next poll.
-                    return;
-                }
+            if body.rest.is_empty() {
+                body.rest = match self.store.read(&Body::from(self.entry.body), body.at, CHUNK).await {
+                    Ok(octets) if octets.is_empty() => break,
+                    Ok(octets) => octets,
+                    Err(error) => {
+                        tracing::error!(%error, "a queued message cannot be read");
+                        return self.driver.session().abandon(body.wanted);
+                    }
+                };
+                body.at += body.rest.len() as u64;
+            }
+            let taken = self.driver.session().write_shared(&body.wanted, &body.rest);
+            body.rest.advance(taken);
+            if !body.rest.is_empty() {
+                // The session says when there is room again.
+                self.body = Some(body);
+                return;
             }
         }
-        if let Err(error) = self.driver.session().finish(body) {
+        if let Err(error) = self.driver.session().finish(body.wanted) {
             tracing::warn!(%error, "a queued message could not be sent to its end");
         }
     }

@@ -505,7 +505,7 @@ impl Delivery {
                     progress = true;
                 }
                 //= 5321-3.8-3
-                Outcome::NotSent(NotSent::Ended | NotSent::Abandoned) => {
+                Outcome::NotSent(NotSent::Ended | NotSent::Abandoned | NotSent::ChunksRefused) => {
                     let lost = HopFailure::Lost(Text::literal("before the transaction was over"));
                     let why = share(Diagnosis::hop(&lost, remote.clone()));
                     self.recipients[index].last = Some(why);

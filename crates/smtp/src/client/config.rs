@@ -21,6 +21,20 @@ pub enum Tls {
     Implicit,
 }
 
+/// When a message goes out in chunks (RFC 3030) instead of after DATA.
+///
+/// Chunks are counted, so that no octet of the message can be taken for its end, and no line needs a dot before it. The
+/// recipients are waited for before the first chunk, so that nothing is sent in vain; with PIPELINING the chunks then
+/// follow each other without waiting, and a message takes two round trips, as with DATA.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Chunking {
+    /// Whenever the server offers CHUNKING. The default.
+    #[default]
+    WhenOffered,
+    /// Only if the message needs it: BINARYMIME.
+    WhenNeeded,
+}
+
 /// How a client behaves. Shared by any number of sessions.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -34,8 +48,11 @@ pub struct Config {
     pub tls: Tls,
     /// Whether HELO follows when EHLO is refused (RFC 5321, 3.2). Default true. Without extensions then.
     pub helo: bool,
-    /// What becomes of messages with CR or LF alone. Default [`BareNewlines::Refuse`].
+    /// What becomes of messages with CR or LF alone. Default [`BareNewlines::Refuse`]. Not of those with BINARYMIME, in
+    /// which any octet is data.
     pub bare_newlines: BareNewlines,
+    /// When messages go out in chunks. Default [`Chunking::WhenOffered`].
+    pub chunking: Chunking,
     /// How much the client takes.
     pub limits: Limits,
     pub(super) plaintext_auth: bool,
@@ -50,6 +67,7 @@ impl Config {
             tls: Tls::Manual,
             helo: true,
             bare_newlines: BareNewlines::Refuse,
+            chunking: Chunking::default(),
             limits: Limits::default(),
             plaintext_auth: false,
         }
@@ -86,11 +104,15 @@ pub struct Limits {
     /// Octets of an AUTH command with its initial response, without CRLF; a longer one sends it later. Default 510
     /// (RFC 4954, 4).
     pub auth_line: usize,
+    /// Octets of a chunk (RFC 3030), which is held until it is full. Default 64 KiB; not more than `link.output`.
+    pub chunk: usize,
+    /// Chunks that may be without an answer. Default 32.
+    pub chunks: usize,
     /// The TLS handshake. Default 5 min.
     pub handshake: Duration,
     /// The greeting. Default 5 min.
     pub greeting: Duration,
-    /// The replies to EHLO, HELO, LHLO, STARTTLS, AUTH and RSET. Default 5 min.
+    /// The replies to EHLO, HELO, LHLO, STARTTLS, AUTH, RSET, NOOP, HELP, VRFY and EXPN. Default 5 min.
     pub command: Duration,
     /// The reply to MAIL. Default 5 min.
     pub mail: Duration,
@@ -98,9 +120,9 @@ pub struct Limits {
     pub rcpt: Duration,
     /// The invitation to send the message. Default 2 min.
     pub data: Duration,
-    /// How long the server may take nothing of a message. Default 3 min.
+    /// How long the server may take nothing of a message, or not answer a chunk that it has taken. Default 3 min.
     pub block: Duration,
-    /// The reply to a message. Default 10 min.
+    /// The reply to a message, once all of it went out. Default 10 min.
     pub message: Duration,
     /// What `message` grows by with each MiB of it. Default 10 s.
     pub message_per_mib: Duration,
@@ -120,6 +142,8 @@ impl Default for Limits {
             reply_octets: 64 << 10,
             auth_rounds: 10,
             auth_line: 510,
+            chunk: 64 << 10,
+            chunks: 32,
             handshake: minutes(5),
             //= 5321-4.5.3.2.1-1
             greeting: minutes(5),

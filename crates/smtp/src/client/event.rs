@@ -1,7 +1,7 @@
 //! What a client session reports and asks.
 
 use super::{Outcome, Transaction};
-use crate::wire::Reply;
+use crate::wire::{Reply, Verb};
 use alloc::vec::Vec;
 use postrider_core::{Closed, Pending};
 use postrider_sasl::MechanismError;
@@ -33,6 +33,20 @@ pub enum Event {
         /// For [`Client::write`](super::Client::write), [`Client::finish`](super::Client::finish) or
         /// [`Client::abandon`](super::Client::abandon).
         body: Pending<ask::Body>,
+    },
+    /// There is room for more of the message, after [`Client::write`](super::Client::write) took less than it was
+    /// given. Or [`Event::Finished`] comes instead: the message is not wanted any more.
+    BodyRoom {
+        /// The message.
+        of: Transaction,
+    },
+    /// The server's answer to [`Client::noop`](super::Client::noop), [`help`](super::Client::help),
+    /// [`verify`](super::Client::verify) or [`expand`](super::Client::expand).
+    Answered {
+        /// What was asked.
+        verb: Verb,
+        /// What the server said.
+        reply: Reply,
     },
     /// The message is done with. Once for each [`Client::send`](super::Client::send).
     Finished {

@@ -92,6 +92,7 @@ impl Client {
                 self.events.push_back(Event::Recipient { of: sending.id, index, reply });
             }
             Expect::Data => self.data_answered(reply),
+            Expect::Chunk => self.chunk_answered(reply),
             Expect::Message(index) => self.message_answered(index, reply),
             Expect::Nothing => {
                 self.dialogue.message_over();
@@ -99,6 +100,13 @@ impl Client {
                 self.conclude();
             }
             Expect::Reset => self.dialogue.replied(Verb::Rset, class),
+            Expect::Answer => {
+                let Stage::Asking(verb) = self.stage else {
+                    unreachable!("a question is answered only after it was asked");
+                };
+                self.stage = Stage::Idle;
+                self.events.push_back(Event::Answered { verb, reply });
+            }
             Expect::Quit => unreachable!("the reply to QUIT ends the session before"),
         }
     }
@@ -217,10 +225,7 @@ impl Client {
         if reply.class() == ReplyClass::GoOn {
             self.dialogue.replied(Verb::Data, ReplyClass::GoOn);
             if sending.accepted > 0 {
-                let (body, number) = self.link.ask();
-                self.stage = Stage::Body(number);
-                self.gone = 0;
-                self.events.push_back(Event::BodyWanted { of: sending.id, body });
+                self.want_body();
             //= 2920-3.1-2
             } else if self.config.protocol == Protocol::Smtp {
                 // RFC 2920, 3.1: a server that invites a message for nobody gets an empty one.
@@ -241,8 +246,24 @@ impl Client {
         self.conclude();
     }
 
+    /// Asks the application for the message.
+    pub(super) fn want_body(&mut self) {
+        let of = self.sending.as_deref().expect("the body of a message").id;
+        let (body, number) = self.link.ask();
+        self.stage = Stage::Body(number);
+        self.gone = 0;
+        self.events.push_back(Event::BodyWanted { of, body });
+    }
+
     pub(super) fn message_answered(&mut self, index: usize, reply: Reply) {
+        if matches!(self.stage, Stage::GivenUp) {
+            // A chunk before the last was refused, so what the server says of the whole is not so.
+            return;
+        }
         let sending = self.sending.as_deref_mut().expect("the reply to a message belongs to it");
+        if sending.is_unheard_of(&reply) {
+            return self.chunks_unheard_of(&reply);
+        }
         let outcome = if reply.is_done() {
             Outcome::Delivered(reply)
         } else {
@@ -275,12 +296,13 @@ impl Client {
                 sending.outcomes[index].get_or_insert_with(|| refused(RefusedAt::Rcpt));
             }
             Expect::Data => sending.settle_rest(&refused(RefusedAt::Data)),
+            Expect::Chunk => sending.settle_rest(&refused(RefusedAt::Message)),
             Expect::Message(index) => match self.config.protocol {
                 Protocol::Smtp => sending.settle_rest(&refused(RefusedAt::Message)),
                 Protocol::Lmtp => sending.outcomes[index] = Some(refused(RefusedAt::Message)),
             },
             Expect::Greeting | Expect::Hello(_) | Expect::StartTls | Expect::Auth => {}
-            Expect::Nothing | Expect::Reset | Expect::Quit => {}
+            Expect::Nothing | Expect::Reset | Expect::Answer | Expect::Quit => {}
         }
     }
 

@@ -5,15 +5,19 @@
 //! [`Client::write`] and [`Client::finish`] give. Every message ends with one [`Event::Finished`], even if the
 //! connection is lost.
 
+mod asking;
+mod chunks;
 mod config;
 mod event;
 mod hearing;
+mod plan;
 mod sending;
 mod speaking;
 mod transaction;
 
-pub use config::{Config, Limits, Tls};
+pub use config::{Chunking, Config, Limits, Tls};
 pub use event::{AuthFailed, Event, ask};
+pub use plan::Plan;
 pub use transaction::{FinishError, NotSent, Outcome, RefusedAt, SendError, Transaction};
 
 use crate::dialogue::Dialogue;
@@ -39,6 +43,8 @@ pub struct Client {
     capabilities: Option<Capabilities>,
     sending: Option<Box<Sending>>,
     transactions: u64,
+    /// Whether the server has shown that it does not know BDAT.
+    chunks_refused: bool,
     quitting: bool,
 
     /// The time for the reply that comes next.
@@ -60,10 +66,16 @@ enum Stage {
     StartTls { manual: bool },
     /// A login is going on.
     Auth(Login),
+    /// A question to the server is not answered.
+    Asking(Verb),
     /// Commands of a transaction are being sent and answered.
     Envelope,
     /// The message is wanted, under the number of its question.
     Body(u64),
+    /// All of the message is there, and its last chunk must wait.
+    LastChunk,
+    /// No further chunk is sent; those under way are not answered.
+    GivenUp,
     /// The message's end was sent.
     Final,
     /// QUIT was sent.
@@ -88,11 +100,15 @@ enum Expect {
     Mail,
     Rcpt(usize),
     Data,
+    /// To a chunk that is not the last.
+    Chunk,
     /// To the message, for this recipient over LMTP.
     Message(usize),
     /// To an empty message that nobody should get.
     Nothing,
     Reset,
+    /// To a question of the application's.
+    Answer,
     Quit,
 }
 
@@ -114,6 +130,7 @@ impl Client {
             capabilities: None,
             sending: None,
             transactions: 0,
+            chunks_refused: false,
             quitting: false,
             reply_timer: Timer::OFF,
             handshake_timer: Timer::OFF,
@@ -196,6 +213,12 @@ impl Client {
     /// Says goodbye once nothing is going on any more.
     pub fn quit(&mut self) {
         self.quitting = true;
+    }
+
+    /// Ends the session now, whatever is going on, and closes the connection. What a message under way has come to is
+    /// reported as ever: [`Outcome::Unknown`] if its end was sent. For deadlines of the application's own.
+    pub fn give_up(&mut self) {
+        self.end(Closed::ByUs);
     }
 
     /// Lets `tap` watch the wire from here on, without secrets.
@@ -301,14 +324,18 @@ impl Client {
         if self.link.is_gated() {
             self.handshake_timer.arm_if_off(self.config.limits.handshake);
         }
-        if let (Stage::Body(_), Some(sending)) = (&self.stage, &self.sending) {
-            // Time runs only while octets wait, and starts anew with each that went out.
+        let streaming = matches!(self.stage, Stage::Body(_) | Stage::LastChunk | Stage::GivenUp | Stage::Final);
+        if let (true, Some(sending)) = (streaming, &self.sending) {
+            // Time runs only while octets wait, and starts anew with each that went out; so does that for a reply, which
+            // nobody can give before.
             let gone = sending.written.saturating_sub(self.link.queued() as u64);
+            if gone != self.gone {
+                self.gone = gone;
+                self.block_timer.disarm();
+                self.arm_reply();
+            }
             if self.link.queued() == 0 {
                 self.block_timer.disarm();
-            } else if gone != self.gone {
-                self.gone = gone;
-                self.block_timer.arm(self.config.limits.block);
             } else {
                 self.block_timer.arm_if_off(self.config.limits.block);
             }

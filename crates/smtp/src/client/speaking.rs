@@ -1,6 +1,6 @@
 //! What is said, and how long an answer may take.
 
-use super::transaction::Next;
+use super::transaction::{Carrier, Next};
 use super::{Client, Expect, Stage};
 use crate::dialogue::Protocol;
 use crate::wire::{Command, mail_line, rcpt_line};
@@ -17,8 +17,15 @@ impl Client {
                 true
             }
             Stage::Envelope => self.speak_envelope(),
+            Stage::Body(_) => self.send_chunk() || self.offer_room(),
+            Stage::LastChunk => self.send_chunk(),
+            Stage::GivenUp if self.expected.is_empty() => {
+                self.say_reset();
+                self.conclude();
+                true
+            }
             Stage::Handshake { .. } | Stage::Opening | Stage::StartTls { .. } | Stage::Auth(_) => false,
-            Stage::Idle | Stage::Body(_) | Stage::Final | Stage::Quitting => false,
+            Stage::Idle | Stage::Asking(_) | Stage::GivenUp | Stage::Final | Stage::Quitting => false,
         }
     }
 
@@ -57,11 +64,19 @@ impl Client {
                 self.conclude();
             }
             //= 2920-3.1-1
-            Next::Data => {
-                sending.next = Next::Nothing;
-                self.say(&Command::Data);
-                self.expect(Expect::Data);
-            }
+            Next::Data => match sending.carrier {
+                Carrier::Data(_) => {
+                    sending.next = Next::Nothing;
+                    self.say(&Command::Data);
+                    self.expect(Expect::Data);
+                }
+                // A chunk for nobody would be sent in vain, so the recipients are waited for.
+                Carrier::Chunks(_) if answered => {
+                    sending.next = Next::Nothing;
+                    self.want_body();
+                }
+                Carrier::Chunks(_) => return false,
+            },
             Next::Nothing => return false,
         }
         true
@@ -109,10 +124,11 @@ impl Client {
         let Some(next) = self.expected.front() else { return self.reply_timer.disarm() };
         self.reply_timer.arm(match next {
             Expect::Greeting => limits.greeting,
-            Expect::Hello(_) | Expect::StartTls | Expect::Auth | Expect::Reset => limits.command,
+            Expect::Hello(_) | Expect::StartTls | Expect::Auth | Expect::Reset | Expect::Answer => limits.command,
             Expect::Mail => limits.mail,
             Expect::Rcpt(_) => limits.rcpt,
             Expect::Data => limits.data,
+            Expect::Chunk => limits.block,
             Expect::Message(_) | Expect::Nothing => {
                 let mib = self.sending.as_ref().map_or(0, |sending| sending.written >> 20);
                 let more = limits.message_per_mib.saturating_mul(u32::try_from(mib).unwrap_or(u32::MAX));

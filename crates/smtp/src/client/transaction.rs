@@ -1,7 +1,8 @@
 //! One message on its way out, and what became of it for each recipient.
 
+use super::chunks::Chunks;
 use crate::envelope::Envelope;
-use crate::wire::{BadBody, Capabilities, DataWriter, Reply};
+use crate::wire::{BadBody, BodyType, Capabilities, DataWriter, EnhancedCode, Reply};
 use alloc::vec::Vec;
 use postrider_core::Misuse;
 
@@ -60,6 +61,10 @@ pub enum NotSent {
     /// Its octets may not be sent.
     #[error("the message cannot be sent: {0}")]
     BadBody(BadBody),
+    /// The server offers CHUNKING and does not know BDAT. It took nothing. The message can be sent again: this session,
+    /// if it goes on, uses DATA; another one needs [`Chunking::WhenNeeded`](super::Chunking::WhenNeeded).
+    #[error("the server offers CHUNKING and does not take chunks")]
+    ChunksRefused,
 }
 
 /// Why [`Client::send`](super::Client::send) sent nothing.
@@ -81,13 +86,21 @@ pub enum SendError {
         /// The server's limit.
         limit: u32,
     },
+    /// The server takes no more messages in this session (RFC 9422, MAILMAX). Open another.
+    #[error("the server takes no more than {limit} messages in a session")]
+    TooManyTransactions {
+        /// The server's limit.
+        limit: u32,
+    },
     /// The message has octets above 127, the server has no 8BITMIME.
     #[error("the message needs 8BITMIME, which the server does not offer")]
     NeedsEightBitMime,
-    /// The message needs BINARYMIME, which is sent in chunks only.
-    #[error("the message needs BINARYMIME, which cannot be used")]
+    /// The message needs BINARYMIME, and CHUNKING for it.
+    #[error("the message needs BINARYMIME, which the server does not offer")]
     NeedsBinaryMime,
-    /// An address is not ASCII, or SMTPUTF8 was asked for; the server does not offer it.
+    /// An address is not ASCII, or SMTPUTF8 was asked for; the server does not offer it. Nothing is converted: a domain
+    /// can be written in its ASCII form (A-labels) by who composes the envelope, but a message whose header holds such
+    /// an address needs SMTPUTF8 all the same, and only its author knows (RFC 6531, 3.2).
     #[error("the message needs SMTPUTF8, which the server does not offer")]
     NeedsSmtpUtf8,
     /// The message may only go on over TLS to a server that promises the same.
@@ -95,10 +108,29 @@ pub enum SendError {
     NeedsRequireTls,
 }
 
+impl SendError {
+    /// The status code for a report that the message cannot be sent to this server (RFC 3463); `None` if another
+    /// session or another division of the recipients may do.
+    pub fn status(&self) -> Option<EnhancedCode> {
+        let (subject, detail) = match self {
+            Self::Misuse(_) | Self::TooManyRecipients { .. } | Self::TooManyTransactions { .. } => return None,
+            Self::TooLarge { .. } => (3, 4),
+            // RFC 6152, 3: conversion required but not supported.
+            Self::NeedsEightBitMime | Self::NeedsBinaryMime => (6, 3),
+            // RFC 6531, 3.5.
+            Self::NeedsSmtpUtf8 => (6, 7),
+            // RFC 8689, 4.2.1.
+            Self::NeedsRequireTls => (7, 30),
+        };
+        Some(EnhancedCode::literal(5, subject, detail))
+    }
+}
+
 /// Why [`Client::finish`](super::Client::finish) did not end the message as wanted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum FinishError {
-    /// The message cannot be sent. The session is over: nothing but the message's end could follow.
+    /// The message cannot be sent. After DATA the session is over: nothing but the message's end could follow. With
+    /// chunks it goes on.
     #[error("the message cannot be sent: {0}")]
     BadBody(#[from] BadBody),
     /// The session ended before, or the question is another session's.
@@ -118,10 +150,21 @@ pub(super) struct Sending {
     pub(super) mail_refused: bool,
     /// Whether the end of the message was written, after which nobody knows until the server says.
     pub(super) ended: bool,
-    pub(super) writer: DataWriter,
+    pub(super) carrier: Carrier,
     pub(super) bad: Option<BadBody>,
-    /// Octets of the message given to the link.
+    /// Octets given to the link since the message was wanted.
     pub(super) written: u64,
+    /// Whether the application was told that there is no room.
+    pub(super) waits: bool,
+}
+
+/// How a message's octets go out.
+#[derive(Debug)]
+pub(super) enum Carrier {
+    /// After DATA.
+    Data(DataWriter),
+    /// After BDAT, many times.
+    Chunks(Chunks),
 }
 
 /// The next command of a transaction.
@@ -134,7 +177,7 @@ pub(super) enum Next {
 }
 
 impl Sending {
-    pub(super) fn new(id: Transaction, envelope: Envelope, writer: DataWriter) -> Self {
+    pub(super) fn new(id: Transaction, envelope: Envelope, carrier: Carrier) -> Self {
         let outcomes = envelope.recipients.iter().map(|_| None).collect();
         Self {
             id,
@@ -144,9 +187,10 @@ impl Sending {
             accepted: 0,
             mail_refused: false,
             ended: false,
-            writer,
+            carrier,
             bad: None,
             written: 0,
+            waits: false,
         }
     }
 
@@ -163,8 +207,7 @@ impl Sending {
 ///
 /// What only helps the server (SIZE) and what only asks for reports (DSN) is left out where it is not understood.
 //= 5321-4.1.1-2
-pub(super) fn fit(envelope: &mut Envelope, offered: &Capabilities, tls: bool) -> Result<(), SendError> {
-    use crate::wire::BodyType;
+pub(super) fn fit(envelope: &mut Envelope, offered: &Capabilities, tls: bool, chunks: bool) -> Result<(), SendError> {
     if envelope.recipients.is_empty() {
         return Err(Misuse::new("an envelope needs a recipient").into());
     }
@@ -184,9 +227,9 @@ pub(super) fn fit(envelope: &mut Envelope, offered: &Capabilities, tls: bool) ->
     match params.body {
         //= 5321-2.4-3
         Some(BodyType::EightBitMime) if !offered.eight_bit_mime => return Err(SendError::NeedsEightBitMime),
-        Some(BodyType::BinaryMime) => return Err(SendError::NeedsBinaryMime),
+        Some(BodyType::BinaryMime) if !(offered.binary_mime && chunks) => return Err(SendError::NeedsBinaryMime),
         Some(BodyType::SevenBit) if !offered.eight_bit_mime => params.body = None,
-        Some(BodyType::SevenBit | BodyType::EightBitMime) | None => {}
+        Some(BodyType::SevenBit | BodyType::EightBitMime | BodyType::BinaryMime) | None => {}
     }
     //= 6531-3.4-1, 6531-3.4-3
     params.smtp_utf8 |= !ascii;

@@ -6,7 +6,7 @@ use crate::{Client, Envelope};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use postrider_core::{Closed, Misuse, SessionId};
 use postrider_io::Tls;
 use postrider_io::tokio::Driver;
@@ -92,30 +92,27 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         message: impl Into<Bytes>,
     ) -> Result<Vec<Outcome>, ConnectionError> {
         let transaction = self.driver.session().send(envelope)?;
-        let mut message = Some(message.into());
+        let mut rest: Bytes = message.into();
+        let mut wanted = None;
         loop {
             // Not `next`: what ends the session comes after what became of the message.
             match self.driver.next().await {
-                Some(client::Event::BodyWanted { body, .. }) => {
-                    let mut rest = message.take().unwrap_or_default();
-                    while !rest.is_empty() {
-                        let taken = self.driver.session().write_shared(&body, &rest);
-                        rest = rest.slice(taken..);
-                        if taken == 0 && self.driver.drain().await.is_err() {
-                            break;
-                        }
-                    }
-                    if rest.is_empty() {
-                        // If it cannot be finished, the outcomes say why.
-                        let _ = self.driver.session().finish(body);
-                    } else {
-                        self.driver.session().abandon(body);
-                    }
-                }
+                Some(client::Event::BodyWanted { body, .. }) => wanted = Some(body),
+                Some(client::Event::BodyRoom { .. }) => {}
                 Some(client::Event::Finished { of, outcomes }) if of == transaction => return Ok(outcomes),
                 // The server's words as they come are repeated in the outcomes.
-                Some(_) => {}
+                Some(_) => continue,
                 None => return Err(self.lost()),
+            }
+            if let Some(body) = wanted.take() {
+                let taken = self.driver.session().write_shared(&body, &rest);
+                rest.advance(taken);
+                if rest.is_empty() {
+                    // If it cannot be finished, the outcomes say why.
+                    let _ = self.driver.session().finish(body);
+                } else {
+                    wanted = Some(body);
+                }
             }
         }
     }

@@ -132,7 +132,11 @@ impl Body {
 /// Adds dots to lines, and the end of the message. Feed it in any pieces. Two are equal if they will treat whatever comes
 /// next alike.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct DataWriter(Stuffer);
+pub struct DataWriter {
+    stuffer: Stuffer,
+    /// Whether dots are added, and the lone dot at the end.
+    dots: bool,
+}
 
 /// Where [`DataWriter`] puts its octets.
 pub(crate) trait Sink {
@@ -153,7 +157,13 @@ impl DataWriter {
     /// At the beginning of a message.
     //= 5321-4.5.2-1
     pub fn new(policy: BareNewlines) -> Self {
-        Self(Stuffer::new(LineRule::CrLf).on_flaw(policy.on_flaw()))
+        Self { stuffer: Stuffer::new(LineRule::CrLf).on_flaw(policy.on_flaw()), dots: true }
+    }
+
+    /// At the beginning of a message that goes out in chunks (RFC 3030): no dots are added, and no end but the line end
+    /// that may be missing. What CR, LF and NUL must not do is the same.
+    pub fn for_chunks(policy: BareNewlines) -> Self {
+        Self { dots: false, ..Self::new(policy) }
     }
 
     /// Writes part of the message.
@@ -177,16 +187,27 @@ impl DataWriter {
 
     /// Writes `octets`; out of `shared`, which has the same octets, if there is one.
     pub(crate) fn put(&mut self, octets: &[u8], shared: Option<&Bytes>, out: &mut impl Sink) -> Result<(), BadBody> {
-        self.0.parts(octets, |part| match (part, shared) {
-            (Part::Given(given), Some(shared)) => out.put_shared(shared.slice(given)),
-            (Part::Given(given), None) => out.put(&octets[given]),
+        let dots = self.dots;
+        let mut done = 0;
+        self.stuffer.parts(octets, |part| match (part, shared) {
+            (Part::Given(given), shared) => {
+                // One part ends with the dot that the next begins with.
+                let given = if dots { given } else { given.start.max(done)..given.end };
+                done = given.end;
+                match shared {
+                    _ if given.is_empty() => {}
+                    Some(shared) => out.put_shared(shared.slice(given)),
+                    None => out.put(&octets[given]),
+                }
+            }
             (Part::Added(added), _) => out.put(added),
         });
-        self.0.flaw().map_or(Ok(()), |flaw| Err(BadBody::new(flaw, usize::MAX)))
+        self.stuffer.flaw().map_or(Ok(()), |flaw| Err(BadBody::new(flaw, usize::MAX)))
     }
 
     pub(crate) fn end(self, out: &mut impl Sink) -> Result<(), BadBody> {
-        out.put(self.0.end().map_err(|flaw| BadBody::new(flaw, usize::MAX))?);
+        let end = self.stuffer.end().map_err(|flaw| BadBody::new(flaw, usize::MAX))?;
+        out.put(if self.dots { end } else { end.strip_suffix(b".\r\n").unwrap_or(end) });
         Ok(())
     }
 }

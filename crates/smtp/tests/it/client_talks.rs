@@ -1,10 +1,10 @@
 //! Transcripts against the client: `tests/talks/client`.
 
 use bytes::Bytes;
-use postrider_core::{Machine, Pending, Secret};
+use postrider_core::{Machine, Pending, Secret, Text};
 use postrider_sasl::{Login, Plain};
-use postrider_smtp::client::{Config, Event, FinishError, Outcome, SendError, Tls, ask};
-use postrider_smtp::wire::{BareNewlines, BodyType};
+use postrider_smtp::client::{Chunking, Config, Event, FinishError, Outcome, SendError, Tls, ask};
+use postrider_smtp::wire::{BareNewlines, BodyType, Parameter};
 use postrider_smtp::{Client, Envelope, ForwardPath, HelloName, ReversePath};
 use postrider_testkit::talk::Role as TalkRole;
 use postrider_testkit::{Adapter, Settings, Shown, Trouble, closed, unescape};
@@ -44,19 +44,34 @@ impl Adapter for ClientAdapter {
         if settings.flag("normalise") {
             config.bare_newlines = BareNewlines::Normalise;
         }
-        if let Some(limit) = settings.number("auth-line")? {
-            config.limits.auth_line = limit;
+        config.chunking = match settings.text("chunking").as_deref() {
+            None | Some("when-offered") => Chunking::WhenOffered,
+            Some("when-needed") => Chunking::WhenNeeded,
+            Some(other) => return Err(format!("chunking={other} is not known")),
+        };
+        let limits = &mut config.limits;
+        for (key, limit) in
+            [("auth-line", &mut limits.auth_line), ("chunk", &mut limits.chunk), ("chunks", &mut limits.chunks)]
+        {
+            if let Some(number) = settings.number(key)? {
+                *limit = number;
+            }
         }
         Ok((Self::default(), Client::new(Arc::new(config), 1)))
     }
 
-    fn show(&mut self, _: &mut Client, event: <Client as Machine>::Event) -> Shown<Pending<ask::Body>> {
+    fn show(&mut self, client: &mut Client, event: <Client as Machine>::Event) -> Shown<Pending<ask::Body>> {
         Shown::Event(match event {
             Event::Ready => "ready".into(),
             Event::TlsRefused(reply) => format!("tls-refused {reply}"),
             Event::Authenticated(Ok(())) => "authenticated".into(),
             Event::Authenticated(Err(why)) => format!("not-authenticated {why}"),
             Event::Recipient { index, reply, .. } => format!("recipient {index} {reply}"),
+            Event::BodyRoom { .. } => {
+                self.progress(client);
+                return Shown::Nothing;
+            }
+            Event::Answered { verb, reply } => format!("answered {verb} {reply}"),
             Event::BodyWanted { body, .. } => return Shown::Question("body".into(), body),
             Event::Finished { outcomes, .. } => {
                 let outcomes: Vec<String> = outcomes.iter().map(outcome).collect();
@@ -104,6 +119,11 @@ impl Adapter for ClientAdapter {
         match &words[..] {
             ["quit"] => client.quit(),
             ["start-tls"] => client.start_tls()?,
+            ["give-up"] => client.give_up(),
+            ["noop"] => client.noop()?,
+            ["help"] => client.help()?,
+            ["verify", who @ ..] => client.verify(Text::new(who.join(" ")).expect("a line"))?,
+            ["expand", list @ ..] => client.expand(Text::new(list.join(" ")).expect("a line"))?,
             ["auth", how, user, password] => {
                 let password = Secret::new((*password).to_owned());
                 match *how {
@@ -120,6 +140,12 @@ impl Adapter for ClientAdapter {
                         envelope.params.size = Some(size.parse().map_err(|_| "a size")?);
                     } else if *word == "8bit" {
                         envelope.params.body = Some(BodyType::EightBitMime);
+                    } else if *word == "binary" {
+                        envelope.params.body = Some(BodyType::BinaryMime);
+                    } else if let Some(param) = word.strip_prefix("param=") {
+                        let (keyword, value) = param.split_once('=').unwrap_or((param, ""));
+                        let value = Some(value).filter(|value| !value.is_empty());
+                        envelope.params.other.push(Parameter::new(keyword, value).map_err(|why| why.to_string())?);
                     } else if *word == "require-tls" {
                         envelope.params.require_tls = true;
                     } else if let Some((count, pattern)) = word.split_once('*') {

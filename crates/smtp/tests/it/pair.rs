@@ -92,7 +92,7 @@ impl Applications<Client, Server> for Both {
                 self.finished.push(outcomes);
                 client.quit();
             }
-            client::Event::Recipient { .. } | client::Event::Goodbye(_) => {}
+            client::Event::Recipient { .. } | client::Event::BodyRoom { .. } | client::Event::Goodbye(_) => {}
             client::Event::Closed(why) => self.client_closed = Some(why),
             other => panic!("{other:?}"),
         }

@@ -63,6 +63,7 @@ pub async fn submit(account: &Account, from: &str, to: &str, message: &[u8]) -> 
     let mut driver = account.connect(smtp::Client::new(Arc::new(config), 1)).await?;
     let mut reply = None;
     let mut rest = message;
+    let mut wanted = None;
     while let Some(event) = driver.next().await {
         match event {
             smtp::Event::Ready => driver.session().authenticate(account.plain()?).map_err(wrong)?,
@@ -74,14 +75,7 @@ pub async fn submit(account: &Account, from: &str, to: &str, message: &[u8]) -> 
                 driver.session().send(envelope).map_err(wrong)?;
             }
             smtp::Event::Authenticated(Err(failed)) => return Err(wrong(failed)),
-            smtp::Event::BodyWanted { body, .. } => {
-                while !rest.is_empty() {
-                    let taken = driver.session().write(&body, rest);
-                    rest = &rest[taken..];
-                    driver.drain().await.map_err(wrong)?;
-                }
-                driver.session().finish(body).map_err(wrong)?;
-            }
+            smtp::Event::BodyWanted { body, .. } => wanted = Some(body),
             smtp::Event::Finished { outcomes, .. } => {
                 match outcomes.into_iter().next() {
                     Some(smtp::Outcome::Delivered(said)) => reply = Some(said.to_string()),
@@ -91,6 +85,16 @@ pub async fn submit(account: &Account, from: &str, to: &str, message: &[u8]) -> 
             }
             smtp::Event::Closed(why) if reply.is_none() => return Err(wrong(why)),
             _ => {}
+        }
+        // Now, or when there is room again.
+        if let Some(body) = wanted.take() {
+            let taken = driver.session().write(&body, rest);
+            rest = &rest[taken..];
+            if rest.is_empty() {
+                driver.session().finish(body).map_err(wrong)?;
+            } else {
+                wanted = Some(body);
+            }
         }
     }
     reply.ok_or_else(|| wrong("the session ended early"))

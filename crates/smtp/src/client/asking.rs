@@ -1,0 +1,61 @@
+//! What a client may ask a server apart from mail: NOOP, HELP, VRFY and EXPN.
+
+use super::{Client, Expect, Stage};
+use crate::wire::{Command, Verb};
+use postrider_core::{Misuse, Text};
+
+impl Client {
+    /// Does nothing, and so shows whether the server is there (RFC 5321, 4.1.1.9). [`Event::Answered`](super::Event)
+    /// follows.
+    ///
+    /// # Errors
+    /// [`Misuse`] if the session is busy.
+    pub fn noop(&mut self) -> Result<(), Misuse> {
+        self.ask(&Command::Noop)
+    }
+
+    /// Asks what the server has to say of itself (RFC 5321, 4.1.1.8). [`Event::Answered`](super::Event) follows.
+    ///
+    /// # Errors
+    /// [`Misuse`] if the session is busy.
+    pub fn help(&mut self) -> Result<(), Misuse> {
+        self.ask(&Command::Help)
+    }
+
+    /// Asks whether there is such a user or mailbox (RFC 5321, 4.1.1.6). [`Event::Answered`](super::Event) follows; 252
+    /// says neither yes nor no.
+    ///
+    /// # Errors
+    /// [`Misuse`] if the session is busy, or `who` is not ASCII and the server does not offer SMTPUTF8.
+    pub fn verify(&mut self, who: Text) -> Result<(), Misuse> {
+        self.sendable(&who)?;
+        self.ask(&Command::Vrfy(who))
+    }
+
+    /// Asks who is on a mailing list (RFC 5321, 4.1.1.7). [`Event::Answered`](super::Event) follows.
+    ///
+    /// # Errors
+    /// [`Misuse`] if the session is busy, or `list` is not ASCII and the server does not offer SMTPUTF8.
+    pub fn expand(&mut self, list: Text) -> Result<(), Misuse> {
+        self.sendable(&list)?;
+        self.ask(&Command::Expn(list))
+    }
+
+    /// RFC 6531, 3.7.4.2.
+    fn sendable(&self, text: &Text) -> Result<(), Misuse> {
+        let utf8 = self.capabilities.as_ref().is_some_and(|offered| offered.smtp_utf8);
+        if utf8 || text.as_str().is_ascii() {
+            return Ok(());
+        }
+        Err(Misuse::new("the server does not offer SMTPUTF8"))
+    }
+
+    fn ask(&mut self, command: &Command) -> Result<(), Misuse> {
+        let verb: Verb = command.verb();
+        self.idle(verb)?;
+        self.say(command);
+        self.stage = Stage::Asking(verb);
+        self.expect(Expect::Answer);
+        Ok(())
+    }
+}
