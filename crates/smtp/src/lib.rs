@@ -52,10 +52,14 @@
 extern crate alloc;
 
 pub mod address;
+#[cfg(feature = "blocking")]
+pub mod blocking;
 pub mod client;
 pub mod dialogue;
 mod envelope;
 mod outcome;
+#[cfg(any(feature = "tokio", feature = "blocking"))]
+mod remote;
 pub mod server;
 #[cfg(feature = "tokio")]
 pub mod tokio;
@@ -65,6 +69,8 @@ pub use address::{AddressLiteral, Domain, ForwardPath, HelloName, Host, LocalPar
 pub use client::Client;
 pub use envelope::{Envelope, Recipient};
 pub use outcome::{Accepted, Delivered, NotRefused, Refusal};
+#[cfg(any(feature = "tokio", feature = "blocking"))]
+pub use remote::{FaceError, Remote, RemoteError};
 pub use server::Server;
 pub use wire::{Capabilities, EnhancedCode, MailParams, RcptParams, Reply, ReplyClass, ReplyCode};
 

@@ -78,6 +78,12 @@ impl Config {
         Self { protocol: Protocol::Lmtp, helo: false, ..Self::new(name) }
     }
 
+    /// Whether passwords may be sent without TLS.
+    #[cfg(any(feature = "tokio", feature = "blocking"))]
+    pub(crate) fn allows_plaintext_auth(&self) -> bool {
+        self.plaintext_auth
+    }
+
     /// Lets passwords be sent without TLS, for all on the path to read.
     #[must_use]
     pub fn dangerous_allow_plaintext_auth(mut self) -> Self {

@@ -26,6 +26,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 use postrider_core::{Closed, Instant, Link, Machine, Misuse, Secret, Security, SessionId, Step, Tap, Timer};
 use postrider_sasl::{Mechanism, line as sasl_line};
 use transaction::Sending;
@@ -51,6 +52,8 @@ pub struct Client {
     reply_timer: Timer,
     handshake_timer: Timer,
     block_timer: Timer,
+    /// The application's own limit for the session.
+    deadline: Timer,
     /// Octets of the message that had gone out when `block_timer` was armed.
     gone: u64,
 }
@@ -135,6 +138,7 @@ impl Client {
             reply_timer: Timer::OFF,
             handshake_timer: Timer::OFF,
             block_timer: Timer::OFF,
+            deadline: Timer::OFF,
             gone: 0,
             config,
         };
@@ -213,6 +217,15 @@ impl Client {
     /// Says goodbye once nothing is going on any more.
     pub fn quit(&mut self) {
         self.quitting = true;
+    }
+
+    /// Ends the session when so much time has passed after the next poll, whatever is going on; with `None`, never. The
+    /// default. What a message under way has come to is reported as ever.
+    pub fn set_deadline(&mut self, limit: Option<Duration>) {
+        match limit {
+            Some(limit) => self.deadline.arm(limit),
+            None => self.deadline.disarm(),
+        }
     }
 
     /// Ends the session now, whatever is going on, and closes the connection. What a message under way has come to is
@@ -319,6 +332,10 @@ impl Client {
         self.events.push_back(Event::Closed(why));
     }
 
+    fn earliest(&self) -> Option<Instant> {
+        Timer::earliest([&self.reply_timer, &self.handshake_timer, &self.block_timer, &self.deadline])
+    }
+
     /// Looks at the time. True if something was due.
     fn tick(&mut self, now: Instant) -> bool {
         if self.link.is_gated() {
@@ -343,8 +360,8 @@ impl Client {
             self.block_timer.disarm();
         }
         // Each must be told the time.
-        let due =
-            [&mut self.reply_timer, &mut self.handshake_timer, &mut self.block_timer].map(|timer| timer.tick(now));
+        let timers = [&mut self.reply_timer, &mut self.handshake_timer, &mut self.block_timer, &mut self.deadline];
+        let due = timers.map(|timer| timer.tick(now));
         if due.contains(&true) {
             let why = if matches!(self.stage, Stage::Quitting) { Closed::ByUs } else { Closed::TimedOut };
             self.end(why);
@@ -367,7 +384,7 @@ impl Machine for Client {
             }
             if !self.advance() && !self.tick(now) {
                 self.link.release();
-                let deadline = Timer::earliest([&self.reply_timer, &self.handshake_timer, &self.block_timer]);
+                let deadline = self.earliest();
                 return Step::Idle { deadline };
             }
         }

@@ -1,46 +1,64 @@
 //! A connection to a server, to send mail over.
 
-use crate::client::{self, AuthFailed, Outcome, SendError};
-use crate::wire::{Capabilities, Reply};
+use crate::client::{self, Event, Outcome};
+use crate::remote::{FaceError, Remote, ending, lost};
+use crate::wire::Capabilities;
 use crate::{Client, Envelope};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::{Buf, Bytes};
-use postrider_core::{Closed, Misuse, SessionId};
+use core::time::Duration;
+use postrider_core::SessionId;
 use postrider_io::Tls;
 use postrider_io::tokio::Driver;
 use postrider_sasl::Mechanism;
 use std::io;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// What went wrong with a [`Connection`].
+pub type ConnectionError = FaceError;
 
 /// A connection to a server, to send mail over.
+///
+/// Each wait has a limit: those of [`client::Limits`] for the server, and [`Connection::set_deadline`] for all together.
 pub struct Connection<IO> {
     driver: Driver<Client, IO>,
 }
 
-/// What went wrong with a [`Connection`].
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConnectionError {
-    /// The transport failed.
-    #[error("the connection failed: {0}")]
-    Io(#[from] io::Error),
-    /// The session ended.
-    #[error("the session ended: {0}")]
-    Closed(Closed),
-    /// The server closed the session and said why.
-    #[error("the server closed the session: {0}")]
-    Goodbye(Reply),
-    /// The login failed.
-    #[error(transparent)]
-    Auth(#[from] AuthFailed),
-    /// The message cannot be sent to this server.
-    #[error(transparent)]
-    Send(#[from] SendError),
-    /// The call has no place now.
-    #[error(transparent)]
-    Misuse(#[from] Misuse),
+impl Remote {
+    /// Connects, greets, starts TLS and logs in.
+    ///
+    /// # Errors
+    /// [`ConnectionError`]. [`Remote::deadline`] is not looked at, but each wait on the way has its limit.
+    pub async fn open(&self) -> Result<Connection<TcpStream>, ConnectionError> {
+        self.open_until(Instant::now() + self.deadline, true).await
+    }
+
+    pub(super) async fn open_until(
+        &self,
+        until: Instant,
+        chunks: bool,
+    ) -> Result<Connection<TcpStream>, ConnectionError> {
+        let connecting = timeout_at(until, timeout(self.connect, TcpStream::connect((self.host(), self.port()))));
+        let stream = match connecting.await {
+            Ok(Ok(connected)) => connected?,
+            Ok(Err(_)) | Err(_) => return Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+        };
+        // Only a delay if it fails.
+        let _ = stream.set_nodelay(true);
+        let local = stream.local_addr().ok().map(|address| address.ip());
+        let session = self.session(local, 0, chunks, until.saturating_duration_since(Instant::now()));
+        let mut connection = Connection { driver: Driver::new(session, stream, self.driver_tls()) };
+        connection.greet().await?;
+        if let Some(mechanism) = self.mechanism(connection.session())? {
+            connection.authenticate(mechanism).await?;
+        }
+        connection.set_deadline(None);
+        Ok(connection)
+    }
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
@@ -55,8 +73,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         id: SessionId,
     ) -> Result<Self, ConnectionError> {
         let mut connection = Self { driver: Driver::new(Client::new(config, id), stream, tls) };
-        while !matches!(connection.next().await?, client::Event::Ready) {}
+        connection.greet().await?;
         Ok(connection)
+    }
+
+    async fn greet(&mut self) -> Result<(), ConnectionError> {
+        while !matches!(self.next().await?, Event::Ready) {}
+        Ok(())
     }
 
     /// What the server offers.
@@ -69,6 +92,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         self.driver.session()
     }
 
+    /// Ends the session after this time, whatever is going on; with `None`, never. What a message under way has come to
+    /// is in its outcomes then.
+    pub fn set_deadline(&mut self, limit: Option<Duration>) {
+        self.driver.session().set_deadline(limit);
+    }
+
     /// Logs in.
     ///
     /// # Errors
@@ -76,10 +105,33 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     pub async fn authenticate(&mut self, mechanism: Box<dyn Mechanism>) -> Result<(), ConnectionError> {
         self.driver.session().authenticate(mechanism)?;
         loop {
-            if let client::Event::Authenticated(outcome) = self.next().await? {
+            if let Event::Authenticated(outcome) = self.next().await? {
                 return Ok(outcome?);
             }
         }
+    }
+
+    /// Whether the server is still there: what it said or did since the last call is looked at, and it has `wait` to
+    /// answer a NOOP.
+    pub async fn is_there(&mut self, wait: Duration) -> bool {
+        if !self.is_quiet().await || self.driver.session().noop().is_err() {
+            return false;
+        }
+        let answered = async {
+            loop {
+                match self.next().await {
+                    Ok(Event::Answered { .. }) => return true,
+                    Ok(_) => {}
+                    Err(_) => return false,
+                }
+            }
+        };
+        timeout(wait, answered).await.unwrap_or(false)
+    }
+
+    /// Whether nothing came since the last call that ends the session. Does not wait.
+    pub async fn is_quiet(&mut self) -> bool {
+        timeout(Duration::ZERO, self.next()).await.is_err() && self.driver.session().is_ready()
     }
 
     /// Sends a message, and says what became of it for each recipient. Its lines end with CRLF.
@@ -97,12 +149,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         loop {
             // Not `next`: what ends the session comes after what became of the message.
             match self.driver.next().await {
-                Some(client::Event::BodyWanted { body, .. }) => wanted = Some(body),
-                Some(client::Event::BodyRoom { .. }) => {}
-                Some(client::Event::Finished { of, outcomes }) if of == transaction => return Ok(outcomes),
+                Some(Event::BodyWanted { body, .. }) => wanted = Some(body),
+                Some(Event::BodyRoom { .. }) => {}
+                Some(Event::Finished { of, outcomes }) if of == transaction => return Ok(outcomes),
                 // The server's words as they come are repeated in the outcomes.
                 Some(_) => continue,
-                None => return Err(self.lost()),
+                None => return Err(lost(self.driver.error())),
             }
             if let Some(body) = wanted.take() {
                 let taken = self.driver.session().write_shared(&body, &rest);
@@ -130,25 +182,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         }
     }
 
-    async fn next(&mut self) -> Result<client::Event, ConnectionError> {
+    async fn next(&mut self) -> Result<Event, ConnectionError> {
         match self.driver.next().await {
-            Some(client::Event::Goodbye(reply)) => Err(ConnectionError::Goodbye(reply)),
-            Some(client::Event::Closed(why)) => {
-                // The transport knows better why the stream ended.
-                match (self.driver.error(), why) {
-                    (Some(error), Closed::Eof) => Err(ConnectionError::Io(error.kind().into())),
-                    (_, why) => Err(ConnectionError::Closed(why)),
-                }
-            }
-            Some(event) => Ok(event),
-            None => Err(self.lost()),
-        }
-    }
-
-    fn lost(&self) -> ConnectionError {
-        match self.driver.error() {
-            Some(error) => ConnectionError::Io(error.kind().into()),
-            None => ConnectionError::Closed(Closed::Eof),
+            Some(event) => ending(event, self.driver.error()),
+            None => Err(lost(self.driver.error())),
         }
     }
 }
