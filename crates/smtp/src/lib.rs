@@ -1,8 +1,8 @@
 //! SMTP, submission and LMTP: wire format, client and server state machines, without I/O.
 //!
 //! [`Server`] and [`Client`] are sessions: they are pushed bytes and pulled events, and know neither sockets nor clocks
-//! (see [`postrider_core`] for the loop, `postrider-io` for one ready made, and the feature `tokio` for a server in
-//! one function and a connection to send mail over).
+//! (see [`postrider_core`] for the loop, and `postrider-io` for one ready made). The features `tokio` and `blocking` add
+//! the friendly faces: a sender in one function, a pool of connections, a server in one function, and one for tests.
 //!
 //! - [`address`]: mailboxes, paths and domains, checked when made and kept exactly as written.
 //! - [`wire`]: commands, replies, parameters and the message itself, between octets and types.
@@ -43,10 +43,35 @@
 //! assert!(said.ends_with("250 2.1.0 Sender OK\r\n250 2.1.5 Recipient OK\r\n550 5.1.1 No such mailbox\r\n"));
 //! ```
 //!
+//! # A sender and a server for tests
+//!
+//! With the feature `tokio`; the feature `blocking` has the same sender for threads (`blocking::send`).
+//!
+//! ```
+//! # #[cfg(feature = "tokio")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use postrider_smtp::tokio::{TestServer, send};
+//! use postrider_smtp::{Envelope, Mailbox};
+//!
+//! let mut server = TestServer::start().await?;
+//! let envelope = Envelope::new(Mailbox::parse("alice@example.org")?).and_to(Mailbox::parse("bob@example.net")?);
+//! let outcomes = send(&server.remote(), envelope, "Subject: Hello\r\n\r\nHello Bob\r\n").await?;
+//! assert!(outcomes[0].is_delivered());
+//! assert!(server.next().await.message.ends_with(b"Hello Bob\r\n"));
+//! # Ok(()) }
+//! # #[cfg(not(feature = "tokio"))]
+//! # fn main() {}
+//! ```
+//!
+//! `Remote::submissions("smtp.example.org")?.login("alice", password)` is the same for a server out there. The programs in
+//! `examples/` are a sender, a server that prints what it takes, and a proxy: a server and a client session face to face,
+//! each question of the one held until the other is answered.
+//!
 //! # Not yet
 //!
-//! CHUNKING and BINARYMIME, REQUIRETLS beyond its parameter, XCLIENT, PROXY, DELIVERBY, FUTURERELEASE, MT-PRIORITY,
-//! BURL, ETRN; LIMITS is obeyed, but messages are not split for it.
+//! The server's side of CHUNKING and BINARYMIME, REQUIRETLS beyond its parameter, XCLIENT, PROXY, DELIVERBY, FUTURERELEASE, MT-PRIORITY,
+//! BURL, ETRN.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;

@@ -107,6 +107,16 @@ impl Remote {
         self
     }
 
+    /// With a certificate for this host instead of the one that is connected to: for tests, and for servers that are
+    /// known by their address.
+    ///
+    /// # Errors
+    /// [`RemoteError::Host`].
+    pub fn verified_as(mut self, host: &str) -> Result<Self, RemoteError> {
+        self.name = ServerName::try_from(host.to_owned()).map_err(|_| RemoteError::Host(host.to_owned()))?;
+        Ok(self)
+    }
+
     /// At another port.
     #[must_use]
     pub fn at_port(mut self, port: u16) -> Self {

@@ -1,7 +1,7 @@
-//! What a client may ask a server apart from mail: NOOP, HELP, VRFY and EXPN.
+//! What a client may ask a server apart from mail: NOOP, HELP, VRFY, EXPN and ETRN.
 
 use super::{Client, Expect, Stage};
-use crate::wire::{Command, Verb};
+use crate::wire::{Command, EtrnTarget, Verb};
 use postrider_core::{Misuse, Text};
 
 impl Client {
@@ -39,6 +39,17 @@ impl Client {
     pub fn expand(&mut self, list: Text) -> Result<(), Misuse> {
         self.sendable(&list)?;
         self.ask(&Command::Expn(list))
+    }
+
+    /// Asks the server to send what waits there for a host (RFC 1985). [`Event::Answered`](super::Event) follows.
+    ///
+    /// # Errors
+    /// [`Misuse`] if the session is busy, or the server does not offer ETRN.
+    pub fn turn_queue(&mut self, target: EtrnTarget) -> Result<(), Misuse> {
+        if !self.capabilities.as_ref().is_some_and(|offered| offered.etrn) {
+            return Err(Misuse::new("the server does not offer ETRN"));
+        }
+        self.ask(&Command::Etrn(target))
     }
 
     /// RFC 6531, 3.7.4.2.

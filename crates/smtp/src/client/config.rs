@@ -118,7 +118,7 @@ pub struct Limits {
     pub handshake: Duration,
     /// The greeting. Default 5 min.
     pub greeting: Duration,
-    /// The replies to EHLO, HELO, LHLO, STARTTLS, AUTH, RSET, NOOP, HELP, VRFY and EXPN. Default 5 min.
+    /// The replies to EHLO, HELO, LHLO, STARTTLS, AUTH, RSET, NOOP, HELP, VRFY, EXPN and ETRN. Default 5 min.
     pub command: Duration,
     /// The reply to MAIL. Default 5 min.
     pub mail: Duration,

@@ -17,6 +17,13 @@ pub enum Event {
     TlsRefused(Reply),
     /// [`Client::authenticate`](super::Client::authenticate) came to its end.
     Authenticated(Result<(), AuthFailed>),
+    /// The server's word on the sender of a transaction that was begun with [`Client::open`](super::Client::open).
+    Sender {
+        /// The message.
+        of: Transaction,
+        /// What the server said.
+        reply: Reply,
+    },
     /// The server's word on a recipient, as it comes. It is repeated in [`Event::Finished`].
     Recipient {
         /// The message.
@@ -41,7 +48,8 @@ pub enum Event {
         of: Transaction,
     },
     /// The server's answer to [`Client::noop`](super::Client::noop), [`help`](super::Client::help),
-    /// [`verify`](super::Client::verify) or [`expand`](super::Client::expand).
+    /// [`verify`](super::Client::verify), [`expand`](super::Client::expand) or
+    /// [`turn_queue`](super::Client::turn_queue).
     Answered {
         /// What was asked.
         verb: Verb,

@@ -74,6 +74,9 @@ impl Client {
             Expect::Auth => self.auth_answered(reply),
             Expect::Mail => {
                 self.dialogue.replied(Verb::Mail, class);
+                if let Some(sending) = self.sending.as_deref().filter(|sending| sending.open) {
+                    self.events.push_back(Event::Sender { of: sending.id, reply: reply.clone() });
+                }
                 if class != ReplyClass::Done {
                     self.told_off(Expect::Mail, &reply);
                 }

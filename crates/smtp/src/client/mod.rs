@@ -10,6 +10,7 @@ mod chunks;
 mod config;
 mod event;
 mod hearing;
+mod open;
 mod plan;
 mod sending;
 mod speaking;

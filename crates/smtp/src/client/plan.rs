@@ -1,6 +1,7 @@
 //! One message in as many transactions as the server's limits ask for (RFC 9422; RFC 5321, 4.5.3.1.10).
 
 use super::{NotSent, Outcome, RefusedAt};
+use crate::address::{Host, Mailbox};
 use crate::envelope::Envelope;
 use crate::wire::{Capabilities, EnhancedCode};
 use alloc::collections::VecDeque;
@@ -64,8 +65,21 @@ impl Plan {
             self.waiting.push_front(index);
         }
         let limit = offered.recipients_max.map_or(usize::MAX, |limit| limit as usize);
-        let limit = limit.min(self.learnt.unwrap_or(usize::MAX)).max(1).min(self.waiting.len());
-        self.current.extend(self.waiting.drain(..limit));
+        let limit = limit.min(self.learnt.unwrap_or(usize::MAX)).max(1);
+        let domains = offered.recipient_domains_max.map_or(usize::MAX, |limit| limit.max(1) as usize);
+        let mut met: Vec<Option<Host>> = Vec::new();
+        while let Some(&index) = self.waiting.front() {
+            let host = self.envelope.recipients[index].to.mailbox().map(Mailbox::host);
+            let new = domains < usize::MAX && !met.contains(&host);
+            if self.current.len() == limit || new && met.len() == domains {
+                break;
+            }
+            if new {
+                met.push(host);
+            }
+            self.current.push(index);
+            self.waiting.pop_front();
+        }
         if self.current.is_empty() {
             return None;
         }

@@ -7,7 +7,7 @@ use crate::envelope::Envelope;
 use crate::wire::{BodyType, Capabilities, DataWriter, Sink, Verb};
 use alloc::boxed::Box;
 use bytes::Bytes;
-use postrider_core::{Closed, Link, Pending, Stale};
+use postrider_core::{Closed, Link, Misuse, Pending, Stale};
 
 impl Client {
     /// Sends a message's envelope: MAIL and each RCPT, all at once if the server allows that, and DATA with them unless
@@ -19,7 +19,14 @@ impl Client {
     ///
     /// # Errors
     /// [`SendError`], and nothing was sent, if the session is busy or the message needs what the server does not offer.
-    pub fn send(&mut self, mut envelope: Envelope) -> Result<Transaction, SendError> {
+    pub fn send(&mut self, envelope: Envelope) -> Result<Transaction, SendError> {
+        if envelope.recipients.is_empty() {
+            return Err(Misuse::new("an envelope needs a recipient").into());
+        }
+        self.begin(envelope)
+    }
+
+    pub(super) fn begin(&mut self, mut envelope: Envelope) -> Result<Transaction, SendError> {
         self.idle(Verb::Mail)?;
         let none = Capabilities::default();
         let offered = self.capabilities.as_ref().unwrap_or(&none);

@@ -38,11 +38,21 @@ impl Client {
         if self.link.is_congested() || !(pipelining || answered) {
             return false;
         }
+        if sending.cancelled {
+            if !answered {
+                return false;
+            }
+            if !sending.mail_refused && sending.next != Next::Mail {
+                self.say_reset();
+            }
+            self.conclude();
+            return true;
+        }
         match sending.next {
             Next::Mail => {
                 self.link.put(mail_line(&sending.envelope.from, &sending.envelope.params).as_bytes());
                 self.link.end_line();
-                sending.next = Next::Rcpt(0);
+                sending.next = sending.after(0);
                 self.expect(Expect::Mail);
             }
             Next::Rcpt(_) | Next::Data if sending.mail_refused => {
@@ -51,12 +61,12 @@ impl Client {
                 }
                 self.conclude();
             }
+            Next::Rcpt(index) if index == sending.envelope.recipients.len() => return false,
             Next::Rcpt(index) => {
                 let recipient = &sending.envelope.recipients[index];
                 self.link.put(rcpt_line(&recipient.to, &recipient.params).as_bytes());
                 self.link.end_line();
-                let more = index + 1 < sending.envelope.recipients.len();
-                sending.next = if more { Next::Rcpt(index + 1) } else { Next::Data };
+                sending.next = sending.after(index + 1);
                 self.expect(Expect::Rcpt(index));
             }
             Next::Data if answered && sending.accepted == 0 => {

@@ -1,8 +1,9 @@
 //! One message on its way out, and what became of it for each recipient.
 
 use super::chunks::Chunks;
-use crate::envelope::Envelope;
-use crate::wire::{BadBody, BodyType, Capabilities, DataWriter, EnhancedCode, Reply};
+use crate::address::Mailbox;
+use crate::envelope::{Envelope, Recipient};
+use crate::wire::{BadBody, BodyType, ByMode, Capabilities, DataWriter, EnhancedCode, RcptParams, Reply, Unsupported};
 use alloc::vec::Vec;
 use postrider_core::Misuse;
 
@@ -86,6 +87,13 @@ pub enum SendError {
         /// The server's limit.
         limit: u32,
     },
+    /// There are more domains among the recipients than the server takes at once (RFC 9422, RCPTDOMAINMAX). Split the
+    /// message.
+    #[error("there are more domains among the recipients than the {limit} the server takes at once")]
+    TooManyDomains {
+        /// The server's limit.
+        limit: u32,
+    },
     /// The server takes no more messages in this session (RFC 9422, MAILMAX). Open another.
     #[error("the server takes no more than {limit} messages in a session")]
     TooManyTransactions {
@@ -103,6 +111,19 @@ pub enum SendError {
     /// an address needs SMTPUTF8 all the same, and only its author knows (RFC 6531, 3.2).
     #[error("the message needs SMTPUTF8, which the server does not offer")]
     NeedsSmtpUtf8,
+    /// The message must be returned if it is not delivered in time, and the server does not offer DELIVERBY, or not for so
+    /// short a time (RFC 2852, 4).
+    #[error("the message must be delivered in time or returned, which the server does not offer")]
+    NeedsDeliverBy,
+    /// The message is to be held, and the server does not offer FUTURERELEASE, or not for so long (RFC 4865, 4).
+    #[error("the message is to be held for longer than the server offers")]
+    NeedsFutureRelease,
+    /// A mailbox must have had the same owner since a certain time, and the server does not offer RRVS (RFC 7293, 5.2).
+    #[error("a recipient needs RRVS, which the server does not offer")]
+    NeedsRrvs,
+    /// The message solicits what the server wants from nobody (RFC 3865, 2.3).
+    #[error("the message solicits what the server does not want")]
+    Unsolicited,
     /// The message may only go on over TLS to a server that promises the same.
     #[error("the message needs REQUIRETLS, which the server does not offer, or TLS is not in place")]
     NeedsRequireTls,
@@ -113,7 +134,10 @@ impl SendError {
     /// session or another division of the recipients may do.
     pub fn status(&self) -> Option<EnhancedCode> {
         let (subject, detail) = match self {
-            Self::Misuse(_) | Self::TooManyRecipients { .. } | Self::TooManyTransactions { .. } => return None,
+            Self::Misuse(_)
+            | Self::TooManyRecipients { .. }
+            | Self::TooManyDomains { .. }
+            | Self::TooManyTransactions { .. } => return None,
             Self::TooLarge { .. } => (3, 4),
             // RFC 6152, 3: conversion required but not supported.
             Self::NeedsEightBitMime | Self::NeedsBinaryMime => (6, 3),
@@ -121,6 +145,10 @@ impl SendError {
             Self::NeedsSmtpUtf8 => (6, 7),
             // RFC 8689, 4.2.1.
             Self::NeedsRequireTls => (7, 30),
+            Self::NeedsDeliverBy | Self::NeedsFutureRelease => (3, 3),
+            // RFC 7293, 14.3.
+            Self::NeedsRrvs => (7, 19),
+            Self::Unsolicited => (7, 1),
         };
         Some(EnhancedCode::literal(5, subject, detail))
     }
@@ -148,6 +176,10 @@ pub(super) struct Sending {
     pub(super) outcomes: Vec<Option<Outcome>>,
     pub(super) accepted: usize,
     pub(super) mail_refused: bool,
+    /// Whether more recipients may be added.
+    pub(super) open: bool,
+    /// Whether RSET comes next, whatever was accepted.
+    pub(super) cancelled: bool,
     /// Whether the end of the message was written, after which nobody knows until the server says.
     pub(super) ended: bool,
     pub(super) carrier: Carrier,
@@ -186,12 +218,19 @@ impl Sending {
             outcomes,
             accepted: 0,
             mail_refused: false,
+            open: false,
+            cancelled: false,
             ended: false,
             carrier,
             bad: None,
             written: 0,
             waits: false,
         }
+    }
+
+    /// What comes when so many recipients were told.
+    pub(super) fn after(&self, told: usize) -> Next {
+        if self.open || told < self.envelope.recipients.len() { Next::Rcpt(told) } else { Next::Data }
     }
 
     /// Settles all recipients that are not.
@@ -205,16 +244,26 @@ impl Sending {
 
 /// Makes the envelope fit what the server offers, or says why it cannot.
 ///
-/// What only helps the server (SIZE) and what only asks for reports (DSN) is left out where it is not understood.
 //= 5321-4.1.1-2
+/// What only helps the server (SIZE), what only asks for reports (DSN, and DELIVERBY that does not return the message) and
+/// what is a wish (MT-PRIORITY, SOLICIT) is left out where it is not understood.
 pub(super) fn fit(envelope: &mut Envelope, offered: &Capabilities, tls: bool, chunks: bool) -> Result<(), SendError> {
-    if envelope.recipients.is_empty() {
-        return Err(Misuse::new("an envelope needs a recipient").into());
-    }
     if let Some(limit) = offered.recipients_max
         && envelope.recipients.len() > limit as usize
     {
         return Err(SendError::TooManyRecipients { limit });
+    }
+    if let Some(limit) = offered.recipient_domains_max {
+        let hosts = |recipient: &Recipient| recipient.to.mailbox().map(Mailbox::host);
+        let mut met: Vec<_> = Vec::new();
+        for host in envelope.recipients.iter().map(hosts) {
+            if !met.contains(&host) {
+                met.push(host);
+            }
+        }
+        if met.len() > (limit as usize).max(1) {
+            return Err(SendError::TooManyDomains { limit });
+        }
     }
     let ascii = envelope.is_ascii();
     let params = &mut envelope.params;
@@ -245,13 +294,57 @@ pub(super) fn fit(envelope: &mut Envelope, offered: &Capabilities, tls: bool, ch
         params.auth = None;
     }
     //= 3461-5.2.2-1
-    if !offered.dsn {
-        params.ret = None;
-        params.envelope_id = None;
-        for recipient in &mut envelope.recipients {
-            recipient.params.notify = None;
-            recipient.params.original = None;
+    if let Some(by) = params.deliver_by {
+        let returns = by.mode() == ByMode::Return;
+        match offered.deliver_by {
+            Some(least) if returns && by.seconds() < i32::try_from(least).unwrap_or(i32::MAX) => {
+                return Err(SendError::NeedsDeliverBy);
+            }
+            None if returns => return Err(SendError::NeedsDeliverBy),
+            // RFC 2852, 4.1.4: the sender is told that the message was passed on without it.
+            None => params.deliver_by = None,
+            Some(_) => {}
         }
+    }
+    if let Some(hold) = &params.hold
+        && !offered.future_release.as_ref().is_some_and(|release| release.permits(hold))
+    {
+        return Err(SendError::NeedsFutureRelease);
+    }
+    // RFC 6710, 4.5: without it the message goes on as any other.
+    if offered.mt_priority.is_none() {
+        params.priority = None;
+    }
+    if let (Some(solicitation), Some(unwanted)) = (&params.solicitation, &offered.unwanted)
+        && unwanted.meets(solicitation)
+    {
+        return Err(SendError::Unsolicited);
+    }
+    if !offered.no_soliciting {
+        params.solicitation = None;
+    }
+    for recipient in &mut envelope.recipients {
+        fit_recipient(&mut recipient.params, offered)?;
+    }
+    if !offered.dsn {
+        envelope.params.ret = None;
+        envelope.params.envelope_id = None;
+    }
+    Ok(())
+}
+
+/// The same for a recipient.
+pub(super) fn fit_recipient(params: &mut RcptParams, offered: &Capabilities) -> Result<(), SendError> {
+    if !offered.dsn {
+        params.notify = None;
+        params.original = None;
+    }
+    if let (Some(since), false) = (&params.valid_since, offered.rrvs) {
+        // RFC 7293, 5.2: what may go on without the parameter says so.
+        if since.unsupported == Unsupported::Reject {
+            return Err(SendError::NeedsRrvs);
+        }
+        params.valid_since = None;
     }
     Ok(())
 }

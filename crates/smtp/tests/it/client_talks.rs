@@ -3,9 +3,11 @@
 use bytes::Bytes;
 use postrider_core::{Machine, Pending, Secret, Text};
 use postrider_sasl::{Login, Plain};
-use postrider_smtp::client::{Chunking, Config, Event, FinishError, Outcome, SendError, Tls, ask};
-use postrider_smtp::wire::{BareNewlines, BodyType, Parameter};
-use postrider_smtp::{Client, Envelope, ForwardPath, HelloName, ReversePath};
+use postrider_smtp::client::{Chunking, Config, Event, FinishError, Outcome, SendError, Tls, Transaction, ask};
+use postrider_smtp::wire::{BareNewlines, BodyType, EtrnTarget, Hold, Parameter};
+use postrider_smtp::{
+    Client, Domain, Envelope, ForwardPath, HelloName, MailParams, RcptParams, Recipient, ReversePath,
+};
 use postrider_testkit::talk::Role as TalkRole;
 use postrider_testkit::{Adapter, Settings, Shown, Trouble, closed, unescape};
 use std::sync::Arc;
@@ -17,6 +19,7 @@ pub(crate) struct ClientAdapter {
     /// What the client has not taken yet.
     rest: Option<(Pending<ask::Body>, Bytes)>,
     failed: Option<FinishError>,
+    opened: Option<Transaction>,
 }
 
 impl Adapter for ClientAdapter {
@@ -67,6 +70,7 @@ impl Adapter for ClientAdapter {
             Event::Authenticated(Ok(())) => "authenticated".into(),
             Event::Authenticated(Err(why)) => format!("not-authenticated {why}"),
             Event::Recipient { index, reply, .. } => format!("recipient {index} {reply}"),
+            Event::Sender { reply, .. } => format!("sender {reply}"),
             Event::BodyRoom { .. } => {
                 self.progress(client);
                 return Shown::Nothing;
@@ -119,8 +123,27 @@ impl Adapter for ClientAdapter {
         match &words[..] {
             ["quit"] => client.quit(),
             ["start-tls"] => client.start_tls()?,
+            ["open", from] => {
+                let from = from.parse().map_err(|why| format!("{from}: {why}"))?;
+                self.opened = Some(client.open(from, MailParams::default()).map_err(|why| why.to_string())?);
+            }
+            ["add", to] => {
+                let of = self.opened.ok_or("nothing was opened")?;
+                let to: ForwardPath = to.parse().map_err(|why| format!("{to}: {why}"))?;
+                match client.add(of, Recipient { to, params: RcptParams::default() }) {
+                    Ok(_) => {}
+                    Err(SendError::Misuse(misuse)) => return Err(misuse.into()),
+                    Err(other) => return Err(Trouble::Session(format!("cannot-add {other}"))),
+                }
+            }
+            ["close-envelope"] => client.close_envelope(self.opened.ok_or("nothing was opened")?)?,
+            ["cancel"] => client.cancel(self.opened.ok_or("nothing was opened")?)?,
             ["give-up"] => client.give_up(),
             ["noop"] => client.noop()?,
+            ["etrn", host] => {
+                let host = Domain::parse(host).map_err(|why| why.to_string())?;
+                client.turn_queue(EtrnTarget::Host(host))?;
+            }
             ["help"] => client.help()?,
             ["verify", who @ ..] => client.verify(Text::new(who.join(" ")).expect("a line"))?,
             ["expand", list @ ..] => client.expand(Text::new(list.join(" ")).expect("a line"))?,
@@ -146,6 +169,12 @@ impl Adapter for ClientAdapter {
                         let (keyword, value) = param.split_once('=').unwrap_or((param, ""));
                         let value = Some(value).filter(|value| !value.is_empty());
                         envelope.params.other.push(Parameter::new(keyword, value).map_err(|why| why.to_string())?);
+                    } else if let Some(by) = word.strip_prefix("by=") {
+                        envelope.params.deliver_by = Some(by.parse().map_err(|_| "BY's value")?);
+                    } else if let Some(seconds) = word.strip_prefix("hold=") {
+                        envelope.params.hold = Some(Hold::For(seconds.parse().map_err(|_| "seconds")?));
+                    } else if let Some(priority) = word.strip_prefix("priority=") {
+                        envelope.params.priority = Some(priority.parse().map_err(|_| "a priority")?);
                     } else if *word == "require-tls" {
                         envelope.params.require_tls = true;
                     } else if let Some((count, pattern)) = word.split_once('*') {

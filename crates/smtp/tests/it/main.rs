@@ -1,16 +1,18 @@
 //! The tests of SMTP, one binary.
 
+mod client_cases;
 mod client_talks;
 mod converse;
 mod data;
 mod dialogue;
 mod evil;
-mod least;
+mod face;
 mod pair;
 mod parameters;
 mod server_cases;
 mod server_talks;
 mod smuggling;
+mod tls;
 mod tokio;
 mod wire;
 mod wire_extensions;
