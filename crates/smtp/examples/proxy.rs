@@ -90,13 +90,13 @@ impl Proxy {
                 event = self.server.next(), if self.upstream != Upstream::Opening && self.waiting.is_empty() => {
                     match event {
                         Some(server::Event::Closed(why)) => closed = why,
-                        Some(event) => self.from_client(event),
+                        Some(event) => self.ask_onward(event),
                         None => break,
                     }
                 }
                 event = self.client.next(), if self.upstream != Upstream::Gone => {
                     match event {
-                        Some(event) => self.from_server(event),
+                        Some(event) => self.answer_back(event),
                         None => self.lost(),
                     }
                 }
@@ -110,7 +110,7 @@ impl Proxy {
     }
 
     /// What our client wants is asked of the next server.
-    fn from_client(&mut self, event: server::Event) {
+    fn ask_onward(&mut self, event: server::Event) {
         let server = self.server.session();
         let client = self.client.session();
         // An answer that comes too late has been given by the session itself.
@@ -171,7 +171,7 @@ impl Proxy {
     }
 
     /// What the next server says answers our client.
-    fn from_server(&mut self, event: client::Event) {
+    fn answer_back(&mut self, event: client::Event) {
         let server = self.server.session();
         let _ = match event {
             client::Event::Ready => {

@@ -41,8 +41,7 @@ pub async fn send(
     envelope: Envelope,
     message: impl Into<Bytes>,
 ) -> Result<Vec<Outcome>, ConnectionError> {
-    let mut limits = PoolLimits::default();
-    limits.connections = 1;
+    let limits = PoolLimits { connections: 1, ..PoolLimits::default() };
     let pool = Pool::new(remote.clone(), limits);
     let outcomes = pool.send(envelope, message).await;
     pool.close().await;

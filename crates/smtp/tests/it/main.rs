@@ -7,6 +7,7 @@ mod data;
 mod dialogue;
 mod evil;
 mod face;
+mod least;
 mod pair;
 mod parameters;
 mod server_cases;
