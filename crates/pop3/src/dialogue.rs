@@ -69,6 +69,7 @@ impl Dialogue {
     ///
     /// # Errors
     /// [`OutOfOrder`] if not.
+    //= 1939-3-5, 5034-4-2
     pub fn may(&self, verb: Verb) -> Result<(), OutOfOrder> {
         use State::{Authorization, Ended, Transaction, Update, UserGiven};
         let allowed = match verb {

@@ -192,6 +192,7 @@ mod tests {
     }
 
     /// RFC 7628, 4.1 and 4.3.
+    //= 5034-4-20
     #[test]
     fn oauthbearer_is_as_in_the_examples_of_the_standard() {
         let secret = token("vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==");

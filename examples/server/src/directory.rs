@@ -79,6 +79,7 @@ impl Directory {
     }
 
     /// The mailbox of an address in one of our domains; `None` if nobody has it.
+    //= 5321-4.5.1-2
     pub async fn mailbox(&self, local: &str, domain: &str) -> Result<Option<Mailbox>, Error> {
         let local = local.to_lowercase();
         let (base, detail) = local.split_once('+').map_or((&*local, None), |(base, detail)| (base, Some(detail)));

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 /// Listens on `path`, in place of a socket that nobody listens on any more. Anything else there is left alone.
+//= 2033-1-1
 pub fn bind(path: &Path) -> Result<UnixListener, Failure> {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
     if is_socket && std::os::unix::net::UnixStream::connect(path).is_err() {
@@ -52,6 +53,7 @@ pub async fn accept(shared: Arc<Shared>, listener: UnixListener, connections: Ar
 mod tests {
     use super::bind;
 
+    //= 2033-1-1
     #[tokio::test]
     async fn a_stale_socket_is_replaced_and_a_file_is_not() {
         let place = tempfile::tempdir().unwrap();

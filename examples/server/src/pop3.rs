@@ -171,6 +171,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
         loop {
             let batch = store.messages(account, MailboxId::INBOX, &rest, false, BATCH).await?;
             for message in &batch {
+                //= 1939-7-3, 1939-7-4
                 let unique_id = UniqueId::new(&format!("{:08x}{:08x}", inbox.uidvalidity, message.uid));
                 let unique_id = unique_id.expect("hexadecimal digits are printable");
                 listed.push(MessageMeta { size: message.size, unique_id });

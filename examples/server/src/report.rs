@@ -44,6 +44,7 @@ pub async fn ops(shared: &Shared, about: &About<'_>, recipients: Vec<RecipientRe
     report.recipients = recipients;
     // A report without the header is better than none.
     let header = shared.store.read(about.body, 0, HEADER).await.unwrap_or_default();
+    //= 8689-5-2
     let Some(written) = report.write(Original::Header(&header)) else { return Ok(Vec::new()) };
 
     let sender = &report.to;

@@ -255,6 +255,7 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, service: Service, co
         let accepted = tokio::select! {
             () = shared.stopping() => break,
             _ = sessions.join_next(), if !sessions.is_empty() => continue,
+            //= 5321-4.5.4.2-1
             accepted = listener.accept() => accepted,
         };
         let (stream, peer) = match accepted {

@@ -32,6 +32,7 @@ pub fn config(shared: &Shared, service: Service) -> Config {
         Service::Smtp | Service::Imap { .. } | Service::Pop3 { .. } => Config::new(name),
     };
     if service == Service::Smtp {
+        //= 3207-4-1
         config.tls = server::Tls::Offered;
     }
     config.undecided = UNDECIDED;
@@ -146,6 +147,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
             None => directory.mailbox("postmaster", &self.shared.settings.domains[0]).await,
             Some(mailbox) => {
                 let host = mailbox.host_str().to_ascii_lowercase();
+                //= 5321-C-2
                 match (directory.is_ours(&host), self.service) {
                     (true, _) => directory.mailbox(&mailbox.unquoted_local_part(), &host).await,
                     (false, Service::Submission { .. }) => {
@@ -153,6 +155,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
                         return Ok(());
                     }
                     (false, _) => {
+                        //= 5321-3.6.2-1, 5321-7.9-1, 5321-7.9-2
                         return Err(Refusal::permanent(550, (7, 1), Text::literal("Relaying denied")));
                     }
                 }
@@ -184,6 +187,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
             (_, true) => "ESMTP".to_owned(),
             (_, false) => "SMTP".to_owned(),
         };
+        //= 4954-7-1
         // RFC 3848: S for TLS, A for a login.
         if session.security().is_tls() {
             with.push('S');

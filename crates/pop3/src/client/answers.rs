@@ -125,6 +125,7 @@ impl Client {
         self.link.is_eof()
     }
 
+    //= 2449-6.6-2
     pub(super) fn status_line(&mut self, line: &[u8]) {
         let status = match StatusLine::parse(line) {
             Ok(status) => status,
@@ -148,6 +149,7 @@ impl Client {
                 self.dialogue.replied(sent.verb, false);
                 match sent.id {
                     Some(of) => self.events.push_back(Event::Completed { of, result: Err(why) }),
+                    //= 2449-7-1
                     // RFC 2449, 5: a server without CAPA says so.
                     None => self.ready(None),
                 }
@@ -239,6 +241,7 @@ impl Client {
             }
             // Nothing that was said before TLS counts.
             self.capabilities = None;
+            //= 2595-4-4
             self.challenge = None;
             self.ask_capabilities();
         }
@@ -274,6 +277,7 @@ impl Client {
         };
         match response {
             Some(response) => self.link.put_secret(line::encode(response.reveal()).reveal().as_bytes()),
+            //= 5034-4-9
             // The server will say -ERR to that (RFC 5034, 4).
             None => self.link.put(b"*"),
         }
@@ -281,6 +285,7 @@ impl Client {
     }
 
     /// A line after the status line.
+    //= 1939-3-3
     pub(super) fn line(&mut self, line: &[u8], count: u64) {
         let line = match line {
             b"." => return self.end_of_lines(),
@@ -331,6 +336,7 @@ impl Client {
         }
     }
 
+    //= 2595-4-5
     pub(super) fn ask_capabilities(&mut self) {
         self.phase = Phase::Asking;
         if !self.config.capabilities {

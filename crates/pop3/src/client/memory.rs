@@ -216,6 +216,7 @@ impl Memory {
     }
 
     /// What is to be done with this maildrop.
+    //= 1939-7-5
     pub fn plan(self, maildrop: &Maildrop) -> Plan {
         let mut listed: BTreeMap<UniqueId, u32> = BTreeMap::new();
         for id in maildrop.messages().filter_map(|message| message.id.as_ref()) {
@@ -399,6 +400,7 @@ mod tests {
         assert_eq!(memory("have a\nhave b\n").plan(&maildrop(&[])).into_memory(), memory("have a\nhave b\n"));
     }
 
+    //= 1939-7-5
     #[test]
     fn unique_ids_that_are_not_unique_lose_nothing() {
         // Both are new: both are fetched, and then both are known.

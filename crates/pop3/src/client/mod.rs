@@ -116,6 +116,8 @@ pub struct Client {
     waiting: VecDeque<Sent>,
     /// A login, STLS or QUIT was given: what follows depends on its answer.
     settling: bool,
+    /// UTF8 was sent.
+    utf8_said: bool,
     quitting: bool,
     answer: Answer,
     patience: Timer,
@@ -206,6 +208,7 @@ impl Client {
             queue: VecDeque::new(),
             waiting: VecDeque::new(),
             settling: false,
+            utf8_said: false,
             quitting: false,
             answer: Answer::Nothing,
             patience,
@@ -219,6 +222,7 @@ impl Client {
     }
 
     /// Whether the stream is protected now.
+    //= 2595-2.5-1
     pub fn security(&self) -> &Security {
         self.link.security()
     }
@@ -244,16 +248,21 @@ impl Client {
     /// STLS: [`Event::Completed`], then TLS, then [`Event::Ready`].
     ///
     /// # Errors
-    /// [`Misuse`] if TLS is in place, somebody has logged in, or the server does not offer it. Who insists on TLS gives
-    /// up then: nothing else may be sent in the clear.
+    /// [`Misuse`] if TLS is in place, somebody has logged in, UTF8 was said (RFC 6856, 2.1), or the server does not offer
+    /// it. Who insists on TLS gives up then: nothing else may be sent in the clear.
+    //= 6856-2.1-3
     pub fn start_tls(&mut self) -> Result<CommandId, Misuse> {
         self.may(Verb::Stls)?;
         if self.link.security().is_tls() {
             return Err(Misuse::new("TLS is in place already"));
         }
+        if self.utf8_said {
+            return Err(Misuse::new("STLS has no place after UTF8"));
+        }
         if self.capabilities.as_ref().is_some_and(|offered| !offered.stls) {
             return Err(Misuse::new("the server does not offer STLS"));
         }
+        //= 2595-4-3
         let id = self.enqueue(What::Line(Verb::Stls, None, None))?;
         self.settling = true;
         Ok(id)
@@ -265,12 +274,14 @@ impl Client {
     /// [`Misuse`] if somebody has logged in, TLS is missing and [`Config::dangerous_plaintext_login`] is off, a value is
     /// empty or holds a control character, or is not ASCII and the server has not said that it takes UTF-8 (RFC 6856,
     /// 2.2).
+    //= 1939-7-6
     pub fn login(&mut self, user: &str, password: Secret<String>) -> Result<CommandId, Misuse> {
         self.may(Verb::User)?;
         self.may_expose_secret()?;
         if [user, password.reveal()].iter().any(|value| value.is_empty() || value.contains(['\0', '\r', '\n'])) {
             return Err(Misuse::new("a user name or password is empty or holds CR, LF or NUL"));
         }
+        //= 6856-2.2-3
         let takes_utf8 = self.capabilities.as_ref().is_some_and(|offered| offered.utf8_user);
         if !(takes_utf8 || user.is_ascii() && password.reveal().is_ascii()) {
             return Err(Misuse::new("the server takes no UTF-8 in user names and passwords"));
@@ -290,6 +301,7 @@ impl Client {
         if !self.config.dangerous_apop {
             return Err(Misuse::new("APOP is switched off"));
         }
+        //= 6856-2.2-2
         let sendable = |value: &str, from: u8| !value.is_empty() && value.bytes().all(|b| (from..=b'~').contains(&b));
         if !sendable(user, b'!') || !sendable(password.reveal(), b' ') {
             return Err(Misuse::new("a user name or password is empty or not printable ASCII"));
@@ -326,7 +338,9 @@ impl Client {
         if self.capabilities.as_ref().is_none_or(|offered| !offered.utf8) {
             return Err(Misuse::new("the server does not offer UTF8"));
         }
-        self.simple(Verb::Utf8)
+        let id = self.simple(Verb::Utf8)?;
+        self.utf8_said = true;
+        Ok(id)
     }
 
     // ── at any time ──
@@ -409,6 +423,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Misuse`] unless somebody has logged in.
+    //= 1939-8-1
     pub fn delete(&mut self, message: u32) -> Result<CommandId, Misuse> {
         self.with_numbers(Verb::Dele, Some(message), None)
     }
@@ -441,6 +456,7 @@ impl Client {
         self.dialogue.may(verb).map_err(|error| Misuse::new(alloc::format!("{error}")))
     }
 
+    //= 2595-2.3-1, 2595-9-1
     fn may_expose_secret(&self) -> Result<(), Misuse> {
         if self.config.dangerous_plaintext_login || self.link.security().is_tls() {
             return Ok(());

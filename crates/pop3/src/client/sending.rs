@@ -118,7 +118,11 @@ impl Client {
         if let Some(message) = initial.take() {
             let encoded = line::encode_initial(message.reveal());
             let length = "AUTH ".len() + name.as_str().len() + 1 + encoded.reveal().len();
-            if length <= COMMAND && !self.config.quirks.auth_in_two_steps {
+            // RFC 5034, 3: a server that does not list SASL may know AUTH from RFC 1734, where it had one argument.
+            //= 5034-3-2
+            let listed = self.capabilities.as_ref().is_some_and(|offered| !offered.sasl.is_empty());
+            //= 5034-4-6
+            if length <= COMMAND && listed && !self.config.quirks.auth_in_two_steps {
                 self.link.put(b" ");
                 self.link.put_secret(encoded.reveal().as_bytes());
             } else {

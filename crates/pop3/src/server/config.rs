@@ -17,6 +17,7 @@ pub struct Config {
     /// Offer STLS (RFC 2595, 4). Default: no, since it needs a certificate.
     pub stls: bool,
     /// Let users send passwords in the clear. Whoever is on the path then reads them. Default: no.
+    //= 2595-2.2-2
     pub dangerous_plaintext_login: bool,
     /// Offer USER and PASS. Default: yes.
     pub user: bool,
@@ -67,11 +68,13 @@ impl Default for Config {
 pub struct Limits {
     /// The buffers.
     pub link: LinkLimits,
+    //= 2449-4-1
     /// A command line without its CRLF, in octets. Default 512; RFC 2449, 4 asks for 253.
     pub line: usize,
     /// A line that is too long, as far as it is read and dropped before the session is closed, in octets. Default 1 MiB.
     pub line_excess: u64,
     /// A line of a SASL exchange, in octets of base64. Default 12,288 (RFC 5034, 4).
+    //= 5034-4-11
     pub sasl_line: usize,
     /// Commands that are unknown, malformed, out of order or refused for want of TLS, and logins given up, before the session is closed. Default 20.
     pub errors: u32,

@@ -14,6 +14,7 @@ pub enum Event {
     /// A user wants to open their maildrop. Yes is a snapshot of what is in it: message 1 first, and its order and
     /// numbers hold until the session ends. Opening it twice at once is for the application to allow or to refuse with
     /// [`Refusal::in_use`].
+    //= 2595-2.3-2
     Open {
         /// To be answered.
         answer: Pending<ask::Open>,

@@ -9,6 +9,7 @@ use postrider_core::{Closed, ProtocolError, Secret, Text};
 use postrider_sasl::{Apop, Attempt, Channel, Denied, ExchangeError, MechanismName, ServerExchange, ServerStep, line};
 
 impl Server {
+    //= 1939-4-1, 6856-2.2-4
     pub(super) fn user(&mut self, name: String) {
         if !self.config.user {
             return self.mistake(Text::literal("USER is not offered, use AUTH"));
@@ -26,6 +27,7 @@ impl Server {
             return self.mistake(Text::literal("APOP is not offered"));
         };
         match Apop::new(user, challenge, digest.reveal().as_bytes()) {
+            //= 6856-2.2-2
             // RFC 6856, 2.2 wants names of other letters prepared first, and names in APOP are too old for that.
             Some(apop) if apop.user().is_ascii() => self.open(Attempt::Apop(apop), Verb::Apop),
             Some(_) => self.mistake(Text::literal("APOP wants a name of ASCII")),
@@ -34,6 +36,7 @@ impl Server {
     }
 
     /// What is said to people is in English, whatever they ask for.
+    //= 6856-3.2-1
     pub(super) fn lang(&mut self, wanted: Option<&LanguageRange>) {
         match wanted {
             _ if !self.config.lang => self.mistake(Text::literal("LANG is not offered")),
@@ -50,10 +53,12 @@ impl Server {
         }
     }
 
+    //= 2595-2.2-1, 2595-2.3-1, 2595-9-2, 5034-4-17, 5034-4-18
     pub(super) fn may_send_password(&self) -> bool {
         self.config.dangerous_plaintext_login || self.link.security().is_tls()
     }
 
+    //= 5034-3-3
     pub(super) fn mechanisms(&self) -> Vec<MechanismName> {
         let offered = |mechanism: &&MechanismName| {
             ServerExchange::supports_over(mechanism, self.link.security())
@@ -62,6 +67,7 @@ impl Server {
         self.config.mechanisms.iter().filter(offered).cloned().collect()
     }
 
+    //= 5034-4-16
     pub(super) fn auth(&mut self, mechanism: &MechanismName, initial: Option<&str>) {
         if !self.config.mechanisms.contains(mechanism) || !ServerExchange::supports(mechanism) {
             return self.mistake(Text::literal("the mechanism is not offered"));
@@ -87,7 +93,9 @@ impl Server {
                 let step = exchange.respond(response.reveal());
                 self.exchange(step);
             }
+            //= 5034-4-4, 5034-4-15
             Ok(line::Response::Cancel) => self.mistake(Text::literal("cancelled")),
+            //= 5034-4-8
             Err(error) => self.mistake(text(&error)),
         }
     }
@@ -118,6 +126,7 @@ impl Server {
         }
     }
 
+    //= 5034-4-3, 5034-4-5
     pub(super) fn challenge(&mut self, message: &[u8], then: Busy) {
         self.link.put(b"+ ");
         self.link.put(line::encode(message).reveal().as_bytes());
@@ -140,6 +149,7 @@ impl Server {
         self.ok_with(format_args!("{count} messages ({size} octets)"));
     }
 
+    //= 1939-4-3, 5034-4-12
     pub(super) fn login_failed(&mut self, verb: Verb, why: &Refusal) {
         self.dialogue.replied(verb, false);
         self.no(why);
@@ -158,12 +168,14 @@ impl Server {
         if let Err(error) = self.link.begin_tls() {
             return self.close(Closed::Protocol(error));
         }
+        //= 2595-4-6
         self.user = None;
         self.utf8 = false;
         self.dialogue.replied(Verb::Stls, true);
         self.ok("begin TLS");
     }
 
+    //= 2449-5-1
     pub(super) fn capabilities(&self) -> Capabilities {
         Capabilities {
             top: true,
@@ -174,6 +186,7 @@ impl Server {
             auth_response_code: true,
             pipelining: true,
             // RFC 2595, 4: only before the login.
+            //= 2595-4-1, 2595-4-2
             stls: self.config.stls && !self.link.security().is_tls() && self.dialogue.state() != State::Transaction,
             utf8: self.config.utf8,
             utf8_user: self.config.utf8,

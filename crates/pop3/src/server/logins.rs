@@ -34,6 +34,7 @@ impl Logins {
     ///
     /// # Errors
     /// The refusal with `[LOGIN-DELAY]` if the last login was too short a time ago. That time does not begin anew.
+    //= 2449-6.5-2
     pub fn admit(&mut self, user: &str, now: Instant) -> Result<(), Refusal> {
         while self.order.front().is_some_and(|(at, _)| at.plus(self.delay) <= now) {
             self.forget_first();
@@ -69,6 +70,7 @@ mod tests {
         Instant::after_origin(Duration::from_secs(seconds))
     }
 
+    //= 2449-6.5-2
     #[test]
     fn a_login_that_comes_too_soon_is_refused() {
         let mut logins = Logins::new(Duration::from_secs(60), Logins::LIMIT);

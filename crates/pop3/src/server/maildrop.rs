@@ -27,6 +27,7 @@ pub(super) struct Retrieval {
 }
 
 impl Server {
+    //= 1939-5-1, 1939-5-4
     pub(super) fn message(&self, message: u32) -> Option<&MessageMeta> {
         let index = usize::try_from(message).ok()?.checked_sub(1)?;
         if *self.deleted.get(index)? { None } else { self.messages.get(index) }
@@ -37,11 +38,13 @@ impl Server {
     }
 
     /// How many messages are left, and their octets.
+    //= 1939-5-2
     pub(super) fn sum(&self) -> (usize, u64) {
         self.kept().fold((0, 0), |(count, size), meta| (count + 1, meta.size.saturating_add(size)))
     }
 
     /// Lists until the output is full or the end is reached.
+    //= 1939-5-3, 1939-7-2, 6856-2.1-2
     pub(super) fn list_more(&mut self) {
         let Busy::Listing(kind, mut next) = self.now else { unreachable!("only called while a listing is sent") };
         let mut line = String::new();
@@ -115,6 +118,7 @@ impl Server {
         }
     }
 
+    //= 1939-6-1
     pub(super) fn quit(&mut self) {
         // RFC 2449, 6.7: nothing that was retrieved may be left.
         let taken_goes = self.config.expire == Some(Expire::Days(0));
@@ -135,6 +139,7 @@ impl Server {
         self.close(Closed::ByPeer);
     }
 
+    //= 1939-3-2
     pub(super) fn write_with<'o>(
         &mut self,
         question: &Pending<ask::Retrieve>,

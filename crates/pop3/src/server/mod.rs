@@ -128,6 +128,7 @@ impl Server {
     ///
     /// # Errors
     /// [`Misuse`] if the greeting was sent, which the first poll does.
+    //= 1939-7-7
     pub fn offer_apop(&mut self, challenge: ApopChallenge) -> Result<(), Misuse> {
         if self.greeted {
             return Err(Misuse::new("the greeting was sent"));
@@ -219,6 +220,7 @@ impl Server {
     }
 
     /// Whether the stream is protected now.
+    //= 2595-2.5-1
     pub fn security(&self) -> &Security {
         self.link.security()
     }
@@ -236,6 +238,7 @@ impl Server {
     // ── commands ──
 
     /// Does one thing, and says whether there was one to do.
+    //= 2449-6.6-1
     fn advance(&mut self) -> bool {
         if self.link.is_gated() || self.link.is_congested() {
             return false;
@@ -392,6 +395,7 @@ impl Server {
                 }
                 None => self.no(&Refusal::plain(NO_SUCH_MESSAGE)),
             },
+            //= 1939-5-5
             Command::Rset => {
                 self.deleted.fill(false);
                 self.last = 0;
@@ -410,6 +414,7 @@ impl Server {
 
     // ── replies ──
 
+    //= 1939-3-1
     fn ok(&mut self, text: &str) {
         self.link.put(b"+OK ");
         self.link.put(text.as_bytes());
@@ -439,6 +444,7 @@ impl Server {
     }
 
     /// The client's command makes no sense here.
+    //= 1939-3-4
     fn mistake(&mut self, why: Text) {
         self.fault(&Refusal::plain(why));
     }
@@ -481,6 +487,7 @@ impl Server {
         }
     }
 
+    //= 1939-6-2
     fn not_committed(&mut self, why: &Refusal) {
         self.dialogue.replied(Verb::Quit, false);
         self.no(why);
@@ -538,6 +545,7 @@ impl Machine for Server {
             }
             if self.is_overdue(now) {
                 match self.turn {
+                    //= 1939-3-6, 1939-3-7
                     // RFC 1939, 3: no reply, and nothing is deleted.
                     Turn::Clients => self.close(Closed::TimedOut),
                     Turn::Applications => self.give_up_waiting(),

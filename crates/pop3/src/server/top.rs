@@ -31,6 +31,7 @@ impl Top {
     }
 
     /// How many of `octets`, the next of the message, are wanted.
+    //= 1939-7-1
     pub(super) fn take(&mut self, octets: &[u8]) -> usize {
         let mut at = 0;
         while !self.done && at < octets.len() {

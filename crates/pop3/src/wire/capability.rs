@@ -63,6 +63,7 @@ pub struct Capabilities {
 
 impl Capabilities {
     /// Takes one line of the answer, without its CRLF. What is malformed counts as unknown.
+    //= 2449-5-3, 2449-6.9-1
     pub fn learn(&mut self, line: &[u8]) {
         let mut words = line.split(|b| matches!(b, b' ' | b'\t')).filter(|word| !word.is_empty());
         let Some(name) = words.next() else { return };
@@ -104,6 +105,7 @@ impl Capabilities {
     }
 
     /// The lines of the answer, for `line` to send.
+    //= 2449-6.7-1
     pub fn lines(&self, mut line: impl FnMut(&[&str])) {
         use alloc::format;
         let flag = |there: bool, name: &'static str| there.then_some(name);

@@ -133,6 +133,7 @@ impl Verb {
         }
     }
 
+    //= 5034-5-1
     fn parse(word: &[u8]) -> Option<Self> {
         Self::ALL.into_iter().find(|verb| word.eq_ignore_ascii_case(verb.as_str().as_bytes()))
     }

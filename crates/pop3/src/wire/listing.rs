@@ -8,6 +8,7 @@ use postrider_core::ParseError;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MessageMeta {
     /// Octets as they are sent, line ends counted as CR LF, added dots not counted.
+    //= 1939-11-1
     pub size: u64,
     /// The same for this message in every session, and never used for another one.
     pub unique_id: UniqueId,
@@ -34,6 +35,7 @@ impl UniqueId {
     ///
     /// # Errors
     /// [`UniqueIdError`] if it is too long, empty, or holds something else than printable ASCII.
+    //= 1939-7-2
     pub fn new(id: &str) -> Result<Self, UniqueIdError> {
         let id = id.as_bytes();
         if !(1..=LONGEST).contains(&id.len()) || visible(id) < id.len() {
@@ -86,6 +88,7 @@ fn skip_blanks(line: &[u8]) -> &[u8] {
 ///
 /// # Errors
 /// [`ParseError`] if there are not two numbers.
+//= 1939-5-6
 pub fn scan_listing(line: &[u8]) -> Result<(u32, u64), ParseError> {
     let (message, rest) = word(line).ok_or(ParseError { at: 0, expected: "a message number" })?;
     let at = line.len() - rest.len();

@@ -40,16 +40,13 @@ impl ResponseCode {
         }
     }
 
+    //= 2449-8-1
     fn parse(code: &str) -> Self {
-        match code.to_ascii_uppercase().as_str() {
-            "IN-USE" => Self::InUse,
-            "LOGIN-DELAY" => Self::LoginDelay,
-            "SYS/TEMP" => Self::SysTemp,
-            "SYS/PERM" => Self::SysPerm,
-            "AUTH" => Self::Auth,
-            "UTF8" => Self::Utf8,
-            other => Self::Other(Text::lossy(other, 64)),
-        }
+        let code = code.to_ascii_uppercase();
+        // RFC 2449, 8: levels that we do not know are ignored.
+        let is = |known: &str| code.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let known = [Self::InUse, Self::LoginDelay, Self::SysTemp, Self::SysPerm, Self::Auth, Self::Utf8];
+        known.into_iter().find(|known| is(known.as_str())).unwrap_or_else(|| Self::Other(Text::lossy(&code, 64)))
     }
 }
 

@@ -34,6 +34,7 @@ fn table() -> String {
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
+//= 1939-3-5
 #[test]
 fn the_table_is_the_one_checked_in() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/dialogue.md");

@@ -209,6 +209,7 @@ fn run(seed: u64, faults: impl FnOnce(&mut Rng) -> Faults) -> World {
     world
 }
 
+//= 6856-2.1-2
 #[test]
 fn without_faults_everything_arrives() {
     for seed in 0..300 {

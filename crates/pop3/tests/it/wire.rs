@@ -25,6 +25,7 @@ proptest! {
         }
     }
 
+    //= 2449-5-3
     #[test]
     fn capabilities_come_back(
         flags in proptest::collection::vec(any::<bool>(), 8),
@@ -75,6 +76,7 @@ fn a_password_keeps_its_blanks_and_is_not_printed() {
     assert_eq!(Command::secret_from(b"RETR 1"), None);
 }
 
+//= 1939-7-2
 #[test]
 fn unique_ids_are_printable_and_short() {
     assert!(UniqueId::new(&"x".repeat(70)).is_ok());
