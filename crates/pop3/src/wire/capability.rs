@@ -94,7 +94,8 @@ impl Capabilities {
                     }
                     number(word).map(|days| Expire::Days(u32::try_from(days).unwrap_or(u32::MAX)))
                 });
-                self.expire_per_user = words.next().is_some_and(|word| word.eq_ignore_ascii_case(b"USER"));
+                let per_user = words.next().is_some_and(|word| word.eq_ignore_ascii_case(b"USER"));
+                self.expire_per_user = per_user && self.expire.is_some();
             }
             b"IMPLEMENTATION" => {
                 let rest = line.trim_ascii()[name.len()..].trim_ascii();
