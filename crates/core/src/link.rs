@@ -75,6 +75,8 @@ pub struct Link {
     /// Octets of it that were.
     skipped: u64,
     eof: bool,
+    /// How many more octets are taken, if that is to be less than fits.
+    held: Option<usize>,
 
     /// Whole chunks to be sent before `tail`.
     chunks: VecDeque<Bytes>,
@@ -114,6 +116,7 @@ impl Link {
             skipping: false,
             skipped: 0,
             eof: false,
+            held: None,
             chunks: VecDeque::new(),
             tail: BytesMut::new(),
             line_start: 0,
@@ -156,14 +159,21 @@ impl Link {
         if self.gate != Gate::Open || self.eof || self.closed {
             return 0;
         }
-        self.limits.input.saturating_sub(self.input.len())
+        self.limits.input.saturating_sub(self.input.len()).min(self.held.unwrap_or(usize::MAX))
     }
 
     /// See [`Session::receive`](crate::Session::receive).
     pub fn receive(&mut self, bytes: &[u8]) -> usize {
         let taken = bytes.len().min(self.window());
         self.input.extend_from_slice(&bytes[..taken]);
+        self.held = self.held.map(|held| held - taken);
         taken
+    }
+
+    /// Takes no more than so many octets until told otherwise: what comes after them is not for this session to read,
+    /// as when TLS begins there.
+    pub fn hold_window(&mut self, octets: Option<usize>) {
+        self.held = octets;
     }
 
     /// See [`Session::receive_eof`](crate::Session::receive_eof).

@@ -70,8 +70,7 @@
 //!
 //! # Not yet
 //!
-//! The server's side of CHUNKING and BINARYMIME, REQUIRETLS beyond its parameter, XCLIENT, PROXY, DELIVERBY, FUTURERELEASE, MT-PRIORITY,
-//! BURL, ETRN.
+//! The client sends no BURL and no XCLIENT; the server does not offer RCPTDOMAINMAX, and the `tokio` face refuses ETRN and BURL.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;

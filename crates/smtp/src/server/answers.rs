@@ -5,8 +5,9 @@ use super::receiving::Receiving;
 use super::{Event, Role, Server, Stage};
 use crate::address::HelloName;
 use crate::outcome::{Accepted, Delivered, Refusal, What};
-use crate::wire::{Reply, ReplyClass, Verb};
+use crate::wire::{BodyType, Reply, ReplyClass, Verb};
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 use postrider_core::{Closed, Pending, Question, Timer};
 use postrider_sasl::{CramQuery, ScramQuery};
@@ -41,11 +42,22 @@ pub(super) enum About {
     },
     Mail {
         utf8: bool,
+        body: Option<BodyType>,
+        require_tls: bool,
     },
-    Rcpt,
+    /// `key` is how the recipient would stand in `Delivered-To`.
+    Rcpt {
+        key: Option<String>,
+    },
     Data,
     Message,
     Verify,
+    /// To a message that comes in chunks.
+    Chunks,
+    Etrn,
+    Burl {
+        last: bool,
+    },
     /// To a RCPT that needs no question. `error` says that it was wrong.
     Said {
         reply: Reply,
@@ -108,9 +120,18 @@ impl Server {
             }
             (About::Scram { .. }, Verdict::Scram(Err(refusal)))
             | (About::Challenge { .. }, Verdict::Challenge(Err(refusal))) => return self.refused_auth(&refusal),
+            (About::Burl { last }, Verdict::Fetched(Ok(()))) => return self.burl_done(last),
+            (about, Verdict::Fetched(Err(refusal))) => return self.refused(&about, &refusal),
             (about, Verdict::Plain(verdict)) => (about, verdict),
             // What the session answers itself is plain; see `tick`.
-            (_, Verdict::Auth(_) | Verdict::Scram(_) | Verdict::Challenge(_) | Verdict::Message(_)) => {
+            (
+                _,
+                Verdict::Auth(_)
+                | Verdict::Scram(_)
+                | Verdict::Challenge(_)
+                | Verdict::Message(_)
+                | Verdict::Fetched(_),
+            ) => {
                 unreachable!("the question's type makes the verdict's type")
             }
         };
@@ -129,15 +150,18 @@ impl Server {
                 self.hello = Some(name);
                 self.put_hello(verb);
             }
-            About::Mail { utf8 } => {
+            About::Mail { utf8, body, require_tls } => {
                 self.dialogue.replied(Verb::Mail, ReplyClass::Done);
                 self.utf8 = utf8;
+                self.body_type = body;
+                self.require_tls = require_tls;
                 self.counts.transactions += 1;
                 self.counts.idle = 0;
                 //= 2920-3.2-10
                 self.put_accepted(accepted, "250 2.1.0 Sender OK");
             }
-            About::Rcpt => {
+            About::Rcpt { key } => {
+                self.accepted.extend(key);
                 self.dialogue.replied(Verb::Rcpt, ReplyClass::Done);
                 self.recipients += 1;
                 self.put_accepted(accepted, "250 2.1.5 Recipient OK");
@@ -145,13 +169,17 @@ impl Server {
             About::Data => {
                 self.dialogue.replied(Verb::Data, ReplyClass::GoOn);
                 self.put_static("354 End the message with a dot alone in a line");
-                self.stage = Stage::Body(Box::new(Receiving::new(&self.config)));
+                self.stage = Stage::Body(Box::new(Receiving::new(&self.config, self.accepted.clone())));
             }
             About::Verify => self.put_accepted(accepted, "250 2.1.5 There is such a user"),
+            About::Etrn => self.put_accepted(accepted, "250 2.0.0 Sending has begun"),
+            // Its octets are read now, and answered then.
+            About::Chunks => {}
             About::Auth { .. }
             | About::Scram { .. }
             | About::Challenge { .. }
             | About::Message
+            | About::Burl { .. }
             | About::Said { .. } => {
                 unreachable!("decided by `decided`")
             }
@@ -159,8 +187,16 @@ impl Server {
     }
 
     pub(super) fn refused(&mut self, about: &About, refusal: &Refusal) {
+        if matches!(about, About::Chunks) && !refusal.closes() {
+            // Said when the chunk was read.
+            return self.chunks_refused(refusal.reply());
+        }
         self.put(&refusal.reply());
         match about {
+            About::Burl { .. } => {
+                self.forget_transaction();
+                self.dialogue.message_over();
+            }
             About::Data => {
                 self.forget_transaction();
                 self.dialogue.message_over();
@@ -169,7 +205,12 @@ impl Server {
                 }
             }
             //= 5321-4.1.4-3
-            About::Hello { .. } | About::Mail { .. } | About::Rcpt | About::Verify => {}
+            About::Hello { .. }
+            | About::Mail { .. }
+            | About::Rcpt { .. }
+            | About::Verify
+            | About::Etrn
+            | About::Chunks => {}
             About::Auth { .. }
             | About::Scram { .. }
             | About::Challenge { .. }

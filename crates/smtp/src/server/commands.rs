@@ -2,12 +2,13 @@
 
 use super::answers::{About, Slot};
 use super::event::Verdict;
-use super::{Event, Held, Role, Server, Stage, Tls, ask};
+use super::{Event, Held, Notes, Role, Server, Stage, Tls, ask};
 use crate::address::{ForwardPath, HelloName, ReversePath};
 use crate::dialogue::OutOfOrder;
 use crate::outcome::{Accepted, no};
 use crate::wire::{
-    BodyType, Command, CommandError, MailParams, ParamError, Parameter, RcptParams, Reply, ReplyClass, Verb,
+    BodyType, ByMode, Command, CommandError, MailParams, ParamError, Parameter, Quirks, RcptParams, Reply, ReplyClass,
+    Verb,
 };
 use alloc::collections::VecDeque;
 use postrider_core::{Closed, Excerpt, Framed, Line, LineEnd, Pending, ProtocolError};
@@ -139,8 +140,14 @@ impl Server {
         let octets = &line.octets[..];
         let verb = Verb::of(octets);
         if self.link.is_tapped() {
-            let secret = (verb == Some(Verb::Auth))
-                .then(|| memchr::memchr_iter(b' ', octets).nth(1).map_or(octets.len(), |space| space + 1));
+            // After the mechanism; or the URL, which may hold the key to what it names.
+            let words = match verb {
+                Some(Verb::Auth) => Some(1),
+                Some(Verb::Burl) => Some(0),
+                _ => None,
+            };
+            let secret =
+                words.map(|n| memchr::memchr_iter(b' ', octets).nth(n).map_or(octets.len(), |space| space + 1));
             self.link.trace_in(octets, secret);
         }
         if core::mem::take(&mut self.refused_data) && verb.is_none() {
@@ -160,10 +167,16 @@ impl Server {
         if octets.len() > self.config.limits.command_line && verb != Some(Verb::Auth) {
             return self.wrong(no(500, 5, 2, "The line is too long"));
         }
-        match Command::parse(octets, self.config.quirks) {
-            Ok(command) => self.obey(command),
+        match read(octets, self.config.quirks) {
+            Ok((command, quirks)) => {
+                self.obey(command);
+                // Noted for the transaction that the command began or is part of.
+                self.notes.quirks.space_before_path |= quirks.space_before_path;
+                self.notes.quirks.path_without_brackets |= quirks.path_without_brackets;
+            }
             Err(wrong) => {
-                let data = verb == Some(Verb::Data);
+                // A chunk whose size cannot be read follows a bad BDAT, as a message may follow a bad DATA.
+                let data = matches!(verb, Some(Verb::Data | Verb::Bdat));
                 self.wrong(misread(wrong));
                 self.refused_data = data;
             }
@@ -178,13 +191,17 @@ impl Server {
             Err(why) => Some(self.out_of_order(verb, why)),
         };
         if let Some(reply) = refusal {
+            if let Command::Bdat { size, last } = command {
+                return self.bdat(size, last, Some(reply));
+            }
             self.wrong(reply);
             if verb == Verb::Data {
                 self.data_refused();
             }
             return;
         }
-        let moves_nothing = matches!(verb, Verb::Rset | Verb::Noop | Verb::Help | Verb::Vrfy | Verb::Expn);
+        let moves_nothing =
+            matches!(verb, Verb::Rset | Verb::Noop | Verb::Help | Verb::Vrfy | Verb::Expn | Verb::Etrn | Verb::Xclient);
         if moves_nothing && !self.idle_command() {
             return;
         }
@@ -193,11 +210,22 @@ impl Server {
             Command::Ehlo(name) | Command::Helo(name) | Command::Lhlo(name) => self.greeted(verb, name),
             Command::Mail { from, params } => self.mail(from, params),
             Command::Rcpt { to, params } => self.rcpt(to, params),
+            Command::Data if self.body_type == Some(BodyType::BinaryMime) => {
+                // RFC 3030, 3.
+                self.wrong(no(503, 5, 1, "BINARYMIME needs BDAT"));
+                self.data_refused();
+            }
             Command::Data => self.ask_about(About::Data, |answer: Pending<ask::Data>| Event::Data { answer }),
-            Command::Bdat { .. } => self.wrong(no(502, 5, 1, "CHUNKING is not offered")),
-            Command::Burl { .. } => self.wrong(no(502, 5, 1, "BURL is not offered")),
-            Command::Etrn(_) => self.wrong(no(502, 5, 1, "ETRN is not offered")),
-            Command::Xclient(_) => self.wrong(no(550, 7, 0, "XCLIENT is not for you")),
+            Command::Bdat { size, last } => {
+                let offered = self.config.chunking || (self.config.burl.is_some() && self.message.is_some());
+                self.bdat(size, last, (!offered).then(|| no(502, 5, 1, "CHUNKING is not offered")));
+            }
+            Command::Burl { url, last } => self.burl(url, last),
+            Command::Etrn(_) if !self.config.etrn => self.wrong(no(502, 5, 1, "ETRN is not offered")),
+            Command::Etrn(target) => {
+                self.ask_about(About::Etrn, |answer: Pending<ask::Etrn>| Event::Etrn { answer, target });
+            }
+            Command::Xclient(said) => self.xclient(*said),
             //= 5321-4.1.1.5-1, 5321-4.1.1.5-2
             Command::Rset => {
                 self.forget_transaction();
@@ -243,6 +271,7 @@ impl Server {
     //= 3461-5.1-1
     pub(super) fn mail(&mut self, from: ReversePath, params: MailParams) {
         let offered = self.dialogue.is_extended();
+        self.notes = Notes::default();
         if self.config.role == Role::Submission && !self.dialogue.is_authenticated() {
             //= 4954-6-3
             return self.wrong(no(530, 7, 0, "Authentication required"));
@@ -256,16 +285,16 @@ impl Server {
             || (params.auth.is_some() && config.auth.is_empty())
             //= 8689-2-4, 8689-4.1-1
             || (params.require_tls && !(config.require_tls && self.dialogue.is_tls()))
-            || params.deliver_by.is_some()
-            || params.hold.is_some()
-            || params.priority.is_some()
-            || params.solicitation.is_some()
+            || (params.deliver_by.is_some() && config.deliver_by.is_none())
+            || (params.hold.is_some() && config.future_release.is_none())
+            || (params.priority.is_some() && config.mt_priority.is_none())
+            || (params.solicitation.is_some() && !config.no_soliciting)
             || (!offered && params != MailParams::default())
             || !self.knows(&params.other);
         if unknown {
             return self.wrong(no(555, 5, 4, "A parameter is not recognised"));
         }
-        if params.body == Some(BodyType::BinaryMime) {
+        if params.body == Some(BodyType::BinaryMime) && !(config.chunking && config.binary_mime) {
             return self.wrong(no(504, 5, 4, "BINARYMIME is not offered"));
         }
         //= 5321-2.4-5, 5321-4.1.2-3
@@ -276,11 +305,23 @@ impl Server {
             // RFC 1870, 6.1.
             return self.put(&no(552, 3, 4, "The message is too large"));
         }
+        let (by, hold) =
+            (params.deliver_by.zip(config.deliver_by), params.hold.as_ref().zip(config.future_release.as_ref()));
+        if by.is_some_and(|(by, least)| by.mode() == ByMode::Return && i64::from(by.seconds()) < i64::from(least)) {
+            return self.put(&no(501, 5, 4, "The time to deliver is too short"));
+        }
+        if hold.is_some_and(|(hold, limits)| !limits.permits(hold)) {
+            return self.put(&no(501, 5, 4, "The message cannot be held that long"));
+        }
+        if params.solicitation.as_ref().zip(config.unwanted.as_ref()).is_some_and(|(what, not)| what.meets(not)) {
+            // RFC 3865, 2.4.
+            return self.put(&no(550, 7, 1, "Solicitation of this class is not wanted"));
+        }
         if self.counts.transactions >= config.limits.transactions {
             let limit = u64::from(config.limits.transactions);
             return self.too_much("messages in one session", limit);
         }
-        let about = About::Mail { utf8: params.smtp_utf8 };
+        let about = About::Mail { utf8: params.smtp_utf8, body: params.body, require_tls: params.require_tls };
         self.ask_about(about, |answer: Pending<ask::Mail>| Event::Mail { answer, from, params });
     }
 
@@ -289,7 +330,7 @@ impl Server {
         self.rcpt_seen = true;
         let dsn = self.config.dsn && self.dialogue.is_extended();
         if ((params.notify.is_some() || params.original.is_some()) && !dsn)
-            || params.valid_since.is_some()
+            || (params.valid_since.is_some() && !(self.config.rrvs && self.dialogue.is_extended()))
             || !self.knows(&params.other)
         {
             return self.wrong(no(555, 5, 4, "A parameter is not recognised"));
@@ -298,7 +339,7 @@ impl Server {
         if !plain && !self.utf8 {
             return self.wrong(no(501, 6, 7, "An address with UTF-8 needs SMTPUTF8"));
         }
-        let open = self.slots.iter().filter(|slot| matches!(slot.about, About::Rcpt)).count();
+        let open = self.slots.iter().filter(|slot| matches!(slot.about, About::Rcpt { .. })).count();
         if self.recipients + open >= self.config.limits.recipients {
             self.counts.recipients_excess += 1;
             if self.counts.recipients_excess > self.config.limits.recipients_excess && self.slots.is_empty() {
@@ -309,7 +350,8 @@ impl Server {
             //= 5321-4.5.3.1.8-2, 5321-4.5.3.1.10-1
             return self.say(no(452, 5, 3, "Too many recipients"), false);
         }
-        self.ask_about(About::Rcpt, |answer: Pending<ask::Rcpt>| Event::Rcpt { answer, to, params });
+        let key = to.mailbox().filter(|_| self.config.delivered_to).map(|mailbox| mailbox.as_str().into());
+        self.ask_about(About::Rcpt { key }, |answer: Pending<ask::Rcpt>| Event::Rcpt { answer, to, params });
     }
 
     pub(super) fn start_tls(&mut self) {
@@ -329,7 +371,9 @@ impl Server {
     //= 3207-4-2, 3207-6-1
     fn is_barred(&self, verb: Verb) -> bool {
         let free = matches!(verb, Verb::Ehlo | Verb::Helo | Verb::Lhlo | Verb::Noop | Verb::StartTls | Verb::Quit);
-        self.config.tls == Tls::Required && !self.dialogue.is_tls() && !free
+        // A proxy says for whom it speaks before its client asks for TLS.
+        let proxy = verb == Verb::Xclient && self.may_xclient;
+        self.config.tls == Tls::Required && !self.dialogue.is_tls() && !free && !proxy
     }
 
     pub(super) fn knows(&self, params: &[Parameter]) -> bool {
@@ -358,6 +402,24 @@ impl Server {
     }
 }
 
+/// Reads a command, and says which of the quirks that may be put up with it has.
+fn read(line: &[u8], allowed: Quirks) -> Result<(Command, Quirks), CommandError> {
+    let strict = Command::parse(line, Quirks::NONE);
+    if allowed == Quirks::NONE || strict.is_ok() {
+        return strict.map(|command| (command, Quirks::NONE));
+    }
+    let mut space = Quirks::NONE;
+    space.space_before_path = allowed.space_before_path;
+    let mut brackets = Quirks::NONE;
+    brackets.path_without_brackets = allowed.path_without_brackets;
+    for quirks in [space, brackets] {
+        if let Ok(command) = Command::parse(line, quirks) {
+            return Ok((command, quirks));
+        }
+    }
+    Command::parse(line, allowed).map(|command| (command, allowed))
+}
+
 /// Whether a line may be run while replies are owed: only a RCPT, after nothing but RCPTs, and only so many.
 //= 2920-3.2-2, 2920-3.2-8
 fn may_run(held: &Held, slots: &VecDeque<Slot>, undecided: usize) -> bool {
@@ -365,13 +427,15 @@ fn may_run(held: &Held, slots: &VecDeque<Slot>, undecided: usize) -> bool {
         return true;
     }
     let rcpt = matches!(held, Held::Line(line) if Verb::of(&line.octets) == Some(Verb::Rcpt));
-    rcpt && slots.len() < undecided && slots.iter().all(|slot| matches!(slot.about, About::Rcpt | About::Said { .. }))
+    rcpt && slots.len() < undecided
+        && slots.iter().all(|slot| matches!(slot.about, About::Rcpt { .. } | About::Said { .. }))
 }
 
 /// A line that a web browser or an SSH client sends. A page can make a browser send mail otherwise.
 fn is_other_protocol(line: &[u8]) -> bool {
-    const METHODS: [&[u8]; 9] =
-        [b"GET ", b"POST ", b"PUT ", b"HEAD ", b"OPTIONS ", b"CONNECT ", b"DELETE ", b"PATCH ", b"PRI "];
+    // A PROXY header from whom it is not expected tells lies, or the configuration does not know the truth.
+    const METHODS: [&[u8]; 10] =
+        [b"PROXY ", b"GET ", b"POST ", b"PUT ", b"HEAD ", b"OPTIONS ", b"CONNECT ", b"DELETE ", b"PATCH ", b"PRI "];
     line.starts_with(b"SSH-") || line.first() == Some(&0x16) || METHODS.iter().any(|method| line.starts_with(method))
 }
 

@@ -1,7 +1,8 @@
 //! How a server behaves, and how much it takes.
 
+use super::Network;
 use crate::address::HelloName;
-use crate::wire::{BareNewlines, Capabilities, Extension, Quirks};
+use crate::wire::{BareNewlines, Capabilities, Extension, FutureRelease, Quirks, Solicitation, Words};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -62,6 +63,39 @@ pub struct Config {
     pub dsn: bool,
     /// Offers REQUIRETLS over TLS (RFC 8689). Default false: whoever offers it promises to obey.
     pub require_tls: bool,
+    /// Offers CHUNKING (RFC 3030): messages in chunks look as all others do, and [`Event::Data`](super::Event::Data) comes
+    /// with the first chunk. Default false.
+    pub chunking: bool,
+    /// Offers BINARYMIME (RFC 3030), with CHUNKING only. Default false: whoever offers it takes messages of any octets,
+    /// which most other servers do not.
+    pub binary_mime: bool,
+    /// Offers DELIVERBY (RFC 2852), with the shortest time in seconds for returning messages, or 0. Default `None`: the
+    /// application has to obey.
+    pub deliver_by: Option<u32>,
+    /// Offers FUTURERELEASE (RFC 4865), with how long messages may be held. Default `None`: the application has to hold
+    /// them.
+    pub future_release: Option<FutureRelease>,
+    /// Offers MT-PRIORITY (RFC 6710), with the name of a profile or none. Default `None`: the application has to obey.
+    pub mt_priority: Option<Words>,
+    /// Offers NO-SOLICITING (RFC 3865). Default false.
+    pub no_soliciting: bool,
+    /// Classes of solicitation that are refused for all recipients, and said so with NO-SOLICITING. Default `None`.
+    pub unwanted: Option<Solicitation>,
+    /// Offers RRVS (RFC 7293). Default false: the application has to know since when a mailbox has had its owner.
+    pub rrvs: bool,
+    /// Offers ETRN (RFC 1985), which is put to the application. Default false.
+    pub etrn: bool,
+    /// Offers BURL (RFC 4468) to clients that are logged in, for these kinds of URL: `imap`, or `imap://` and a host.
+    /// Default `None`: the application has to fetch them.
+    pub burl: Option<Words>,
+    /// From where connections begin with a PROXY header, which then says who the client is. Default none. Only sessions
+    /// made by [`Server::with_peer`](super::Server::with_peer) know where they come from.
+    pub proxies: Vec<Network>,
+    /// Who may use XCLIENT to say who the client is. Default none.
+    pub xclient: Vec<Network>,
+    /// Whether a message that one of its recipients had before, going by `Delivered-To`, is in a loop and refused.
+    /// Default true.
+    pub delivered_to: bool,
     /// Extensions besides these, as they are offered.
     pub extensions: Vec<Extension>,
     /// The keywords of MAIL and RCPT parameters that those extensions bring; all other unknown ones are refused.
@@ -90,6 +124,19 @@ impl Config {
             smtp_utf8: true,
             dsn: false,
             require_tls: false,
+            chunking: false,
+            binary_mime: false,
+            deliver_by: None,
+            future_release: None,
+            mt_priority: None,
+            no_soliciting: false,
+            unwanted: None,
+            rrvs: false,
+            etrn: false,
+            burl: None,
+            proxies: Vec::new(),
+            xclient: Vec::new(),
+            delivered_to: true,
             extensions: Vec::new(),
             parameters: Vec::new(),
             bare_newlines: BareNewlines::Refuse,
@@ -132,7 +179,7 @@ impl Config {
         auth.iter().filter(usable).cloned().collect()
     }
 
-    /// What is offered over such a stream.
+    /// What is offered over such a stream, besides what depends on who the client is.
     pub(super) fn capabilities(&self, security: &Security) -> Capabilities {
         let tls = security.is_tls();
         Capabilities {
@@ -152,6 +199,15 @@ impl Config {
             auth: self.mechanisms(security),
             recipients_max: u32::try_from(self.limits.recipients).ok(),
             transactions_max: Some(self.limits.transactions),
+            chunking: self.chunking,
+            binary_mime: self.chunking && self.binary_mime,
+            deliver_by: self.deliver_by,
+            future_release: self.future_release.clone(),
+            mt_priority: self.mt_priority.clone(),
+            no_soliciting: self.no_soliciting,
+            unwanted: self.unwanted.clone(),
+            rrvs: self.rrvs,
+            etrn: self.etrn,
             other: self.extensions.clone(),
             ..Capabilities::default()
         }
@@ -184,6 +240,10 @@ pub struct Limits {
     /// Octets above that limit that are read and dropped, to answer 552 in its place, before the session is closed.
     /// Default 64 MiB.
     pub message_excess: u64,
+    /// Chunks of one message. Default 65,536.
+    pub chunks: u32,
+    /// Octets of a PROXY header of version 2. Default 4,096. Version 1 has a limit of its own, 107.
+    pub proxy_header: usize,
     /// Octets of a message's header. Default 256 KiB.
     pub header: u64,
     /// `Received` fields in a message's header, above which it is in a loop (RFC 5321, 6.3). Default 50.
@@ -238,6 +298,8 @@ impl Default for Limits {
             //= 5321-4.5.3.1.7-1
             message: 50 << 20,
             message_excess: 64 << 20,
+            chunks: 65_536,
+            proxy_header: 4096,
             header: 256 << 10,
             hops: 50,
             errors_soft: 10,

@@ -2,7 +2,7 @@
 
 use crate::address::{ForwardPath, HelloName, ReversePath};
 use crate::outcome::{Accepted, Delivered, Refusal};
-use crate::wire::{MailParams, RcptParams};
+use crate::wire::{EtrnTarget, MailParams, RcptParams, Url};
 use alloc::string::String;
 use bytes::Bytes;
 use postrider_core::{Closed, Pending, Question, Text};
@@ -89,6 +89,24 @@ pub enum Event {
         /// What the client asks about.
         what: Text,
     },
+    /// The client asks that what waits for a host be sent (RFC 1985). Only with [`Config::etrn`](super::Config::etrn).
+    Etrn {
+        /// Yes sends it; its code may be 251 if nothing waits, 252 or 253 if something does. No is 458 if it cannot be
+        /// done, 459 if this client may not ask for it.
+        answer: Pending<ask::Etrn>,
+        /// For whom it waits.
+        target: EtrnTarget,
+    },
+    /// Part of the message is to be fetched (RFC 4468). Only with [`Config::burl`](super::Config::burl).
+    Burl {
+        /// Yes has fetched it and put it after what came before; it is not in [`Event::Body`], nor counted. More may
+        /// follow, also as [`Event::Body`] without [`Event::Data`]. No ends the transaction.
+        answer: Pending<ask::Burl>,
+        /// From where. It may hold the key to what it names.
+        url: Url,
+        /// Whether it is the last part: [`Event::Message`] follows.
+        last: bool,
+    },
     /// The session is over. Always the last event.
     Closed(Closed),
 }
@@ -143,6 +161,10 @@ pub mod ask {
         Message: Delivered => Message;
         /// Is there such a user?
         Verify: Accepted => Plain;
+        /// Is what waits sent?
+        Etrn: Accepted => Plain;
+        /// Was it fetched?
+        Burl: () => Fetched;
     }
 }
 
@@ -158,6 +180,8 @@ pub enum Verdict {
     Scram(Result<ScramAnswer, Refusal>),
     /// To CRAM-MD5's question.
     Challenge(Result<ApopChallenge, Refusal>),
+    /// To BURL.
+    Fetched(Result<(), Refusal>),
     /// To a message.
     Message(Result<Delivered, Refusal>),
 }

@@ -95,7 +95,12 @@ impl Server {
                 self.refused_auth(&refusal);
                 return true;
             }
-            Stage::Handshake { .. } | Stage::Greeting | Stage::Command | Stage::Body(_) => {
+            Stage::Proxy { .. }
+            | Stage::Handshake { .. }
+            | Stage::Greeting
+            | Stage::Command
+            | Stage::Body(_)
+            | Stage::Chunk(_) => {
                 unreachable!("a response is read only within an exchange")
             }
         };

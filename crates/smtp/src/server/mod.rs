@@ -8,25 +8,33 @@
 //! no command, the session is closed with 421.
 
 mod answers;
+mod chunks;
 mod commands;
 mod config;
 mod event;
 mod login;
+mod peers;
+mod proxy;
 mod receiving;
 mod replies;
 mod timers;
 
 pub use config::{Config, Limits, Role, Tls};
 pub use event::{Event, ask};
+pub use peers::{Connections, Network, Origin, TooManyConnections};
 
 use crate::address::HelloName;
 use crate::dialogue::{Dialogue, Phase, Protocol};
 use crate::outcome::Refusal;
-use crate::wire::{ReplyClass, Verb};
+use crate::wire::{BodyType, Quirks, ReplyClass, Verb};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use answers::Slot;
+use chunks::Chunk;
+use core::net::SocketAddr;
 use postrider_core::{Closed, Instant, Line, Link, Machine, Pending, Security, SessionId, Stale, Step, Tap, Text};
 use postrider_sasl::{Denied, Identity, ServerExchange};
 use receiving::Receiving;
@@ -48,6 +56,19 @@ pub struct State {
     pub undecided: usize,
 }
 
+/// What a session noticed of a transaction, for the application that takes it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Notes {
+    /// Bad grammar that was put up with in MAIL or RCPT, as [`Config::quirks`] allows.
+    pub quirks: Quirks,
+    /// `Received` fields in the message's header.
+    pub hops: u32,
+    /// The header says `TLS-Required: No` (RFC 8689, 4): deliver it even where policy would have TLS. Never together with
+    /// REQUIRETLS.
+    pub tls_not_required: bool,
+}
+
 /// A server session. See the [module](self) and [`postrider_core`] for how it is run.
 pub struct Server {
     config: Arc<Config>,
@@ -64,6 +85,17 @@ pub struct Server {
     identity: Option<Identity>,
     /// This transaction's MAIL said SMTPUTF8.
     utf8: bool,
+    /// This transaction's MAIL said this of the message.
+    body_type: Option<BodyType>,
+    /// This transaction's MAIL said REQUIRETLS.
+    require_tls: bool,
+    /// The recipients as they would stand in `Delivered-To`, if that is looked at.
+    accepted: Vec<String>,
+    /// The message between two chunks.
+    message: Option<Box<Receiving>>,
+    notes: Notes,
+    origin: Origin,
+    may_xclient: bool,
     recipients: usize,
     /// Whether this transaction had a RCPT at all.
     rcpt_seen: bool,
@@ -76,6 +108,8 @@ pub struct Server {
 
 #[derive(Debug)]
 enum Stage {
+    /// A PROXY header is next; then TLS if it is implicit, or the greeting.
+    Proxy { implicit: bool },
     /// TLS is to begin; then the greeting if it was implicit.
     Handshake { implicit: bool },
     /// Before the greeting.
@@ -88,6 +122,20 @@ enum Stage {
     Refused { refusal: Refusal },
     /// The message is next.
     Body(Box<Receiving>),
+    /// A chunk of the message is next.
+    Chunk(Box<Chunk>),
+}
+
+impl Stage {
+    /// Octets of a message since this was last asked.
+    fn take_recent(&mut self) -> u64 {
+        match self {
+            Self::Body(receiving) => core::mem::take(&mut receiving.recent),
+            Self::Chunk(chunk) => core::mem::take(&mut chunk.recent),
+            Self::Proxy { .. } | Self::Handshake { .. } | Self::Greeting | Self::Command => 0,
+            Self::Exchange { .. } | Self::Refused { .. } => 0,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -104,13 +152,18 @@ struct Counts {
     auth_failures: u32,
     transactions: u32,
     recipients_excess: usize,
+    chunks: u32,
 }
 
 impl Server {
     /// A session about to greet its client. `id` is the caller's number for it.
     pub fn new(config: Arc<Config>, id: SessionId) -> Self {
-        let mut link = Link::new(id, config.limits.link);
         let implicit = config.tls == Tls::Implicit;
+        Self::made(config, id, implicit)
+    }
+
+    fn made(config: Arc<Config>, id: SessionId, implicit: bool) -> Self {
+        let mut link = Link::new(id, config.limits.link);
         if implicit {
             link.start_with_tls();
         }
@@ -127,6 +180,13 @@ impl Server {
             hello: None,
             identity: None,
             utf8: false,
+            body_type: None,
+            require_tls: false,
+            accepted: Vec::new(),
+            message: None,
+            notes: Notes::default(),
+            origin: Origin::default(),
+            may_xclient: false,
             recipients: 0,
             rcpt_seen: false,
             refused_data: false,
@@ -136,6 +196,21 @@ impl Server {
             timers,
             config,
         }
+    }
+
+    /// A session with a client at this address, if it is not among [`Config::proxies`]: then a PROXY header comes first
+    /// and says where the client is.
+    pub fn with_peer(config: Arc<Config>, id: SessionId, peer: SocketAddr) -> Self {
+        let proxied = proxy::trusts(&config.proxies, peer);
+        let may_xclient = proxy::trusts(&config.xclient, peer);
+        let implicit = config.tls == Tls::Implicit;
+        let mut server = Self::made(config, id, implicit && !proxied);
+        server.origin = Origin::of(peer);
+        server.may_xclient = may_xclient;
+        if proxied {
+            server.stage = Stage::Proxy { implicit };
+        }
+        server
     }
 
     // ── the application's verbs ──
@@ -185,6 +260,8 @@ impl Server {
             Event::Data { answer } => self.refuse(answer, why),
             Event::Message { answer, .. } => self.refuse(answer, why),
             Event::Verify { answer, .. } => self.refuse(answer, why),
+            Event::Etrn { answer, .. } => self.refuse(answer, why),
+            Event::Burl { answer, .. } => self.refuse(answer, why),
             Event::Body(_) | Event::Reset | Event::Closed(_) => Ok(()),
         };
     }
@@ -208,6 +285,16 @@ impl Server {
     /// What the client calls itself, once it has said so, and whether it did so with EHLO or LHLO.
     pub fn hello(&self) -> Option<(&HelloName, bool)> {
         self.hello.as_ref().map(|name| (name, self.dialogue.is_extended()))
+    }
+
+    /// Where the client comes from, as far as that is known: see [`Server::with_peer`].
+    pub fn client(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// What was noticed of this transaction so far. What its header says is known with [`Event::Message`].
+    pub fn notes(&self) -> Notes {
+        Notes { tls_not_required: self.notes.tls_not_required && !self.require_tls, ..self.notes }
     }
 
     /// Where the session stands.
@@ -247,6 +334,7 @@ impl Server {
             return true;
         }
         match &self.stage {
+            Stage::Proxy { implicit } => self.proxy(*implicit),
             Stage::Handshake { implicit } => {
                 // The gate is open again: TLS is in place, and all that was learnt before is forgotten.
                 self.stage = if *implicit { Stage::Greeting } else { Stage::Command };
@@ -261,6 +349,7 @@ impl Server {
             Stage::Command => self.command(),
             Stage::Exchange { .. } | Stage::Refused { .. } => self.response(),
             Stage::Body(_) => self.body(),
+            Stage::Chunk(_) => self.chunk(),
         }
     }
 
@@ -277,6 +366,12 @@ impl Server {
 
     fn new_transaction(&mut self) {
         self.utf8 = false;
+        self.body_type = None;
+        self.require_tls = false;
+        self.accepted.clear();
+        self.message = None;
+        self.notes = Notes::default();
+        self.counts.chunks = 0;
         self.recipients = 0;
         self.rcpt_seen = false;
         self.counts.recipients_excess = 0;

@@ -1,21 +1,30 @@
 //! A message on its way in: its end, its size, and what its header must not be.
 
 use super::answers::About;
-use super::{Config, Event, Held, Limits, Server, Stage, ask};
+use super::{Config, Event, Held, Limits, Notes, Server, Stage, ask};
 use crate::outcome::no;
-use crate::wire::{BadBody, Body, DataReader, Reply};
+use crate::wire::{BadBody, Body, ChunkReader, DataReader, Reply};
+use alloc::string::String;
+use alloc::vec::Vec;
 use bytes::Bytes;
 use postrider_core::{Closed, Excerpt, Link, Pending, ProtocolError};
 
 /// A message on its way in.
 #[derive(Debug)]
 pub(super) struct Receiving {
-    reader: DataReader,
+    reader: Reader,
     size: u64,
     /// Octets on the wire since the rate was last looked at.
     pub(super) recent: u64,
     header: Header,
     trouble: Option<Trouble>,
+}
+
+/// How its octets are read.
+#[derive(Debug)]
+enum Reader {
+    Data(DataReader),
+    Chunks(ChunkReader),
 }
 
 /// Why a message cannot be taken.
@@ -35,14 +44,39 @@ pub(super) struct Piece {
 }
 
 impl Receiving {
-    pub(super) fn new(config: &Config) -> Self {
-        Self {
-            reader: DataReader::new(config.bare_newlines, config.limits.text_line),
-            size: 0,
-            recent: 0,
-            header: Header::default(),
-            trouble: None,
+    /// After DATA, for recipients with these keys.
+    pub(super) fn new(config: &Config, recipients: Vec<String>) -> Self {
+        Self::with(Reader::Data(DataReader::new(config.bare_newlines, config.limits.text_line)), recipients)
+    }
+
+    /// After the first BDAT. `binary` says that any octets are good.
+    pub(super) fn chunks(config: &Config, binary: bool, recipients: Vec<String>) -> Self {
+        Self::with(
+            Reader::Chunks(if binary {
+                ChunkReader::opaque()
+            } else {
+                ChunkReader::lines(config.bare_newlines, config.limits.text_line)
+            }),
+            recipients,
+        )
+    }
+
+    fn with(reader: Reader, recipients: Vec<String>) -> Self {
+        let header = Header { recipients, ..Header::default() };
+        Self { reader, size: 0, recent: 0, header, trouble: None }
+    }
+
+    fn bad(&self) -> Option<BadBody> {
+        match &self.reader {
+            Reader::Data(reader) => reader.bad(),
+            Reader::Chunks(reader) => reader.bad(),
         }
+    }
+
+    /// What was seen in the header.
+    pub(super) fn note(&self, notes: &mut Notes) {
+        notes.hops = self.header.hops;
+        notes.tls_not_required = self.header.tls_not_required;
     }
 
     /// Octets of the message so far.
@@ -52,10 +86,13 @@ impl Receiving {
 
     /// Reads what has come.
     pub(super) fn read(&mut self, link: &mut Link, limits: &Limits) -> Piece {
-        let part = self.reader.read(link.input());
+        let Reader::Data(reader) = &mut self.reader else {
+            unreachable!("what comes in chunks is read by chunks");
+        };
+        let part = reader.read(link.input());
         link.trace_octets_in(part.taken as u64);
         self.recent += part.taken as u64;
-        let mut body = match part.body {
+        let body = match part.body {
             Body::Prefix(length) => {
                 let mut body = link.take(part.taken);
                 body.truncate(length);
@@ -66,10 +103,47 @@ impl Receiving {
                 Bytes::from(octets)
             }
         };
-        // A message that is thrown away still counts: the excess is limited too.
-        self.size += if self.reader.bad().is_some() { part.taken } else { body.len() } as u64;
+        let body = self.look(body, part.taken, limits);
+        if part.ended && self.trouble.is_none() {
+            self.trouble = self.header.end(limits);
+        }
+        Piece { body, ended: part.ended }
+    }
+
+    /// Reads the first `taken` octets that have come, which are a chunk's.
+    pub(super) fn read_chunk(&mut self, link: &mut Link, taken: usize, limits: &Limits) -> Bytes {
+        let Reader::Chunks(reader) = &mut self.reader else {
+            unreachable!("what comes after DATA is read whole");
+        };
+        link.trace_octets_in(taken as u64);
+        let octets = link.take(taken);
+        let body = match reader.read(&octets) {
+            Body::Prefix(length) => octets.slice(..length),
+            Body::Rewritten(octets) => Bytes::from(octets),
+        };
+        self.look(body, taken, limits)
+    }
+
+    /// The last chunk was read. What of the message is still to be given out.
+    pub(super) fn finish(&mut self, limits: &Limits) -> Bytes {
+        let Reader::Chunks(reader) = &mut self.reader else {
+            unreachable!("what comes after DATA has an end");
+        };
+        let rest = reader.finish();
+        let body = self.look(Bytes::from_static(rest), 0, limits);
         if self.trouble.is_none() {
-            self.trouble = if let Some(bad) = self.reader.bad() {
+            self.trouble = self.header.end(limits);
+        }
+        body
+    }
+
+    /// Looks at the next part of the message, which came in `taken` octets; empty if it cannot be taken.
+    fn look(&mut self, body: Bytes, taken: usize, limits: &Limits) -> Bytes {
+        let bad = self.bad();
+        // A message that is thrown away still counts: the excess is limited too.
+        self.size += if bad.is_some() { taken } else { body.len() } as u64;
+        if self.trouble.is_none() {
+            self.trouble = if let Some(bad) = bad {
                 Some(Trouble::Octets(bad))
             } else if self.size > limits.message {
                 Some(Trouble::TooLarge)
@@ -77,10 +151,7 @@ impl Receiving {
                 self.header.look(&body, limits)
             };
         }
-        if self.trouble.is_some() {
-            body = Bytes::new();
-        }
-        Piece { body, ended: part.ended }
+        if self.trouble.is_some() { Bytes::new() } else { body }
     }
 
     /// Whether so much has come that waiting for the end is not worth it.
@@ -116,23 +187,14 @@ impl Server {
         }
         let piece = receiving.read(&mut self.link, &self.config.limits);
         self.timers.block.disarm();
-        let (size, refusal) = (receiving.size(), receiving.refusal());
         let hopeless = receiving.is_hopeless(&self.config.limits);
         if !piece.body.is_empty() {
             self.events.push_back(Event::Body(piece.body));
         }
         if piece.ended {
             self.timers.rate.disarm();
-            self.stage = Stage::Command;
-            match refusal {
-                None => {
-                    self.ask_about(About::Message, |answer: Pending<ask::Message>| Event::Message { answer, size });
-                }
-                Some(reply) => {
-                    self.put_for_message(&reply);
-                    self.forget_transaction();
-                    self.dialogue.message_over();
-                }
+            if let Stage::Body(receiving) = core::mem::replace(&mut self.stage, Stage::Command) {
+                self.message_ended(&receiving);
             }
         } else if hopeless {
             let limit = self.config.limits.message;
@@ -140,6 +202,22 @@ impl Server {
             self.end(Closed::Protocol(ProtocolError::TooMuch { what: "octets in a message", limit }));
         }
         true
+    }
+
+    /// The message is over: to be asked about, unless it cannot be taken.
+    pub(super) fn message_ended(&mut self, receiving: &Receiving) {
+        match receiving.refusal() {
+            None => {
+                let size = receiving.size();
+                receiving.note(&mut self.notes);
+                self.ask_about(About::Message, |answer: Pending<ask::Message>| Event::Message { answer, size });
+            }
+            Some(reply) => {
+                self.put_for_message(&reply);
+                self.forget_transaction();
+                self.dialogue.message_over();
+            }
+        }
     }
 
     /// DATA was refused. See the module for why that may be the end.
@@ -170,19 +248,26 @@ impl Server {
     }
 }
 
-/// Counts the header's octets and its `Received` fields (RFC 5321, 6.3).
-#[derive(Clone, Copy, Debug, Default)]
+/// What a message's header must not hold, and what of it the application should know.
+#[derive(Debug, Default)]
 struct Header {
     octets: u64,
+    /// `Received` fields (RFC 5321, 6.3).
     hops: u32,
-    /// How many octets of the line are known, as far as they may begin `Received:`; more than that if they do not.
-    matched: usize,
+    tls_not_required: bool,
+    /// The message was delivered to one of its recipients before.
+    returned: bool,
+    /// The recipients' keys.
+    recipients: Vec<String>,
+    /// The beginning of the field that is being read, its lines joined.
+    field: Vec<u8>,
     /// Octets of the line so far, up to 2.
     line: usize,
     over: bool,
 }
 
-const RECEIVED: &[u8] = b"received:";
+/// How much of a field is looked at: its name, and a mailbox.
+const FIELD: usize = 400;
 
 impl Header {
     //= 5321-2.4-4, 5321-3.3-7, 5321-3.3-8, 5321-3.6.3-5, 5321-3.7.2-1, 5321-6.3-2, 5321-6.4-1
@@ -194,30 +279,52 @@ impl Header {
                 Some(lf) => (&rest[..=lf], true),
                 None => (rest, false),
             };
-            for &octet in line.iter().take(RECEIVED.len()) {
-                match RECEIVED.get(self.matched) {
-                    Some(expected) if octet.to_ascii_lowercase() == *expected => {
-                        self.matched += 1;
-                        self.hops += u32::from(self.matched == RECEIVED.len());
-                    }
-                    Some(_) | None => {
-                        self.matched = usize::MAX;
-                        break;
-                    }
-                }
+            if self.line == 0 && !matches!(line[0], b' ' | b'\t') {
+                self.field_over();
             }
+            self.field.extend_from_slice(&line[..line.len().min(FIELD - self.field.len())]);
             self.octets += line.len() as u64;
             self.line = self.line.saturating_add(line.len());
             if ended {
                 self.over = self.line <= 2;
-                self.matched = 0;
                 self.line = 0;
             }
             at += line.len();
         }
-        if self.hops > limits.hops {
+        if self.over {
+            self.field_over();
+        }
+        self.trouble(limits)
+    }
+
+    /// The message is over, and perhaps its last field with it.
+    fn end(&mut self, limits: &Limits) -> Option<Trouble> {
+        self.field_over();
+        self.trouble(limits)
+    }
+
+    fn trouble(&self, limits: &Limits) -> Option<Trouble> {
+        if self.hops > limits.hops || self.returned {
             return Some(Trouble::Loop);
         }
         (self.octets > limits.header).then_some(Trouble::HeaderTooLarge)
+    }
+
+    fn field_over(&mut self) {
+        if let Some(colon) = memchr::memchr(b':', &self.field) {
+            let (name, value) = (self.field[..colon].trim_ascii_end(), self.field[colon + 1..].trim_ascii());
+            match name.len() {
+                8 => self.hops += u32::from(name.eq_ignore_ascii_case(b"Received")),
+                // RFC 8689, 4: the only value there is.
+                12 if name.eq_ignore_ascii_case(b"TLS-Required") => {
+                    self.tls_not_required |= value.eq_ignore_ascii_case(b"No");
+                }
+                12 if name.eq_ignore_ascii_case(b"Delivered-To") => {
+                    self.returned |= self.recipients.iter().any(|to| value.eq_ignore_ascii_case(to.as_bytes()));
+                }
+                _ => {}
+            }
+        }
+        self.field.clear();
     }
 }

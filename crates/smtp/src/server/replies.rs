@@ -20,7 +20,10 @@ impl Server {
     pub(super) fn put_hello(&mut self, verb: Verb) {
         let mut lines = Vec::new();
         if verb != Verb::Helo {
-            lines = self.config.capabilities(self.link.security()).lines();
+            let mut offered = self.config.capabilities(self.link.security());
+            offered.burl = self.burl_offer();
+            offered.xclient = self.xclient_offer().into();
+            lines = offered.lines();
         }
         let last = lines.len();
         self.link.put(if last == 0 { b"250 " } else { b"250-" });

@@ -34,7 +34,11 @@ impl Server {
                     About::Scram { .. } => Verdict::Scram(Err(Denied::Temporary.into())),
                     About::Challenge { .. } => Verdict::Challenge(Err(Denied::Temporary.into())),
                     About::Message => Verdict::Message(Err(no)),
-                    About::Hello { .. } | About::Mail { .. } | About::Rcpt | About::Data => Verdict::Plain(Err(no)),
+                    About::Burl { .. } => Verdict::Fetched(Err(no)),
+                    About::Hello { .. } | About::Mail { .. } | About::Rcpt { .. } | About::Data => {
+                        Verdict::Plain(Err(no))
+                    }
+                    About::Chunks | About::Etrn => Verdict::Plain(Err(no)),
                     About::Verify | About::Said { .. } => Verdict::Plain(Err(no)),
                 });
                 slot.timed_out = true;
@@ -57,24 +61,28 @@ impl Server {
         }
         let limits = &self.config.limits;
         let timers = &mut self.timers;
-        match &mut self.stage {
+        match &self.stage {
             // While the application thinks, the client has no duty.
             _ if !self.slots.is_empty() => timers.command.disarm(),
             Stage::Greeting => {}
-            Stage::Handshake { .. } | Stage::Command | Stage::Exchange { .. } | Stage::Refused { .. } => {
+            Stage::Proxy { .. }
+            | Stage::Handshake { .. }
+            | Stage::Command
+            | Stage::Exchange { .. }
+            | Stage::Refused { .. } => {
                 timers.command.arm_if_off(limits.command);
                 if timers.command.tick(now) {
-                    if !self.link.is_gated() {
+                    if !self.link.is_gated() && !matches!(self.stage, Stage::Proxy { .. }) {
                         self.put(&no(421, 4, 2, "Timed out"));
                     }
                     self.end(Closed::TimedOut);
                     return true;
                 }
             }
-            Stage::Body(receiving) => {
+            Stage::Body(_) | Stage::Chunk(_) => {
                 timers.block.arm_if_off(limits.block);
                 timers.rate.arm_if_off(limits.rate_window);
-                let slow = timers.rate.tick(now) && core::mem::take(&mut receiving.recent) < limits.rate;
+                let slow = timers.rate.tick(now) && self.stage.take_recent() < limits.rate;
                 timers.rate.arm_if_off(limits.rate_window);
                 if timers.block.tick(now) || slow {
                     self.put(&no(421, 4, 2, "Timed out"));

@@ -184,6 +184,8 @@ where
                 let verdict = at.meanwhile(handler.verify(&what)).await;
                 late = at.driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
             }
+            // Neither is for a handler of messages alone.
+            event @ (Event::Etrn { .. } | Event::Burl { .. }) => at.driver.session().decline(event),
             Event::Closed(why) => closed = why,
         }
         if let Some(what) = late {

@@ -1,6 +1,7 @@
 //! Between octets and types: pure functions over complete, bounded units.
 
 mod capabilities;
+mod chunk;
 mod command;
 mod cursor;
 mod data;
@@ -13,6 +14,7 @@ mod timestamp;
 mod xclient;
 
 pub use capabilities::{Capabilities, Extension};
+pub use chunk::ChunkReader;
 pub use command::{Command, CommandError, EtrnTarget, Quirks, Url, Verb};
 pub(crate) use command::{mail_line, rcpt_line};
 pub(crate) use cursor::Cursor;

@@ -1,5 +1,6 @@
 //! The tests of SMTP, one binary.
 
+mod chunking;
 mod client_cases;
 mod client_talks;
 mod converse;
@@ -11,6 +12,7 @@ mod least;
 mod pair;
 mod parameters;
 mod server_cases;
+mod server_extensions;
 mod server_talks;
 mod smuggling;
 mod tls;

@@ -1,0 +1,197 @@
+//! BDAT: the message in chunks that follow their command at once (RFC 3030); and BURL, which the application fetches
+//! (RFC 4468).
+//!
+//! Whatever the reply to a BDAT that could be read, its octets are read and are no commands.
+
+use super::answers::About;
+use super::receiving::Receiving;
+use super::{Event, Server, Stage, ask};
+use crate::outcome::no;
+use crate::wire::{BodyType, Reply, ReplyClass, Url, Verb, Words};
+use alloc::boxed::Box;
+use alloc::format;
+use postrider_core::{Closed, Pending, ProtocolError, Text};
+
+/// A chunk on its way in.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    pub(super) left: u64,
+    size: u64,
+    last: bool,
+    /// Octets on the wire since the rate was last looked at.
+    pub(super) recent: u64,
+    fate: Fate,
+}
+
+#[derive(Debug)]
+enum Fate {
+    /// It is part of the message.
+    Kept,
+    /// It is read and dropped, and answered so. `wrong` says that the client made a mistake.
+    Dropped { reply: Reply, wrong: bool },
+}
+
+impl Server {
+    /// BDAT has been read, and `refusal` says that it has no place now.
+    pub(super) fn bdat(&mut self, size: u64, last: bool, refusal: Option<Reply>) {
+        let limits = &self.config.limits;
+        let chunk = |fate| Box::new(Chunk { left: size, size, last, recent: 0, fate });
+        if let Some(reply) = refusal {
+            let most = limits.message.saturating_add(limits.message_excess);
+            if size > most {
+                self.put(&reply);
+                return self.end(Closed::Protocol(ProtocolError::TooMuch { what: "octets in a chunk", limit: most }));
+            }
+            self.stage = Stage::Chunk(chunk(Fate::Dropped { reply, wrong: true }));
+            return;
+        }
+        self.counts.chunks += 1;
+        if self.counts.chunks > limits.chunks {
+            let limit = u64::from(limits.chunks);
+            return self.too_much("chunks of one message", limit);
+        }
+        self.stage = Stage::Chunk(chunk(Fate::Kept));
+        if self.message.is_none() {
+            self.message = Some(self.receive_chunks());
+            self.ask_about(About::Chunks, |answer: Pending<ask::Data>| Event::Data { answer });
+        }
+    }
+
+    fn receive_chunks(&self) -> Box<Receiving> {
+        let binary = self.body_type == Some(BodyType::BinaryMime);
+        Box::new(Receiving::chunks(&self.config, binary, self.accepted.clone()))
+    }
+
+    /// The message was refused before its first chunk was read.
+    pub(super) fn chunks_refused(&mut self, refusal: Reply) {
+        self.message = None;
+        if let Stage::Chunk(chunk) = &mut self.stage {
+            chunk.fate = Fate::Dropped { reply: refusal, wrong: false };
+        }
+        self.forget_transaction();
+        self.dialogue.message_over();
+    }
+
+    /// Reads part of a chunk.
+    pub(super) fn chunk(&mut self) -> bool {
+        if !self.slots.is_empty() {
+            return false;
+        }
+        let Stage::Chunk(chunk) = &mut self.stage else { unreachable!("a chunk is read only after BDAT") };
+        let there = self.link.input().len();
+        let taken = usize::try_from(chunk.left).map_or(there, |left| left.min(there));
+        if taken == 0 && chunk.left > 0 {
+            if self.link.is_eof() {
+                self.end(Closed::Eof);
+                return true;
+            }
+            return false;
+        }
+        if taken > 0 {
+            chunk.left -= taken as u64;
+            chunk.recent += taken as u64;
+            self.timers.block.disarm();
+            match (&chunk.fate, &mut self.message) {
+                (Fate::Kept, Some(receiving)) => {
+                    let body = receiving.read_chunk(&mut self.link, taken, &self.config.limits);
+                    if !body.is_empty() {
+                        self.events.push_back(Event::Body(body));
+                    }
+                    if receiving.is_hopeless(&self.config.limits) {
+                        let limit = self.config.limits.message;
+                        self.put(&no(552, 3, 4, "The message is too large"));
+                        self.end(Closed::Protocol(ProtocolError::TooMuch { what: "octets in a message", limit }));
+                        return true;
+                    }
+                }
+                (Fate::Kept, None) => unreachable!("a chunk that is kept has a message"),
+                (Fate::Dropped { .. }, _) => {
+                    self.link.advance(taken);
+                    self.link.trace_octets_in(taken as u64);
+                }
+            }
+        }
+        if let Stage::Chunk(chunk) = &self.stage
+            && chunk.left == 0
+        {
+            self.timers.rate.disarm();
+            self.timers.block.disarm();
+            if let Stage::Chunk(chunk) = core::mem::replace(&mut self.stage, Stage::Command) {
+                self.chunk_over(*chunk);
+            }
+        }
+        true
+    }
+
+    fn chunk_over(&mut self, chunk: Chunk) {
+        match chunk.fate {
+            Fate::Dropped { reply, wrong: true } => self.wrong(reply),
+            Fate::Dropped { reply, wrong: false } => self.put(&reply),
+            Fate::Kept if chunk.last => self.message_complete(),
+            Fate::Kept => {
+                let refusal = self.message.as_ref().and_then(|receiving| receiving.refusal());
+                if let Some(reply) = refusal {
+                    // RFC 3030, 2: the client must begin anew, and the chunks it has sent already are refused.
+                    self.put(&reply);
+                    self.forget_transaction();
+                    return self.dialogue.message_over();
+                }
+                self.dialogue.replied(Verb::Bdat, ReplyClass::Done);
+                let text = Text::lossy(&format!("{} octets received", chunk.size), 80);
+                self.put(&Reply::new(
+                    crate::ReplyCode::literal(250),
+                    Some(crate::EnhancedCode::literal(2, 0, 0)),
+                    &text,
+                ));
+            }
+        }
+    }
+
+    /// All parts have come.
+    fn message_complete(&mut self) {
+        let Some(mut receiving) = self.message.take() else {
+            unreachable!("a last part is part of a message");
+        };
+        let body = receiving.finish(&self.config.limits);
+        if !body.is_empty() {
+            self.events.push_back(Event::Body(body));
+        }
+        self.message_ended(&receiving);
+    }
+
+    /// The kinds of URL that BURL takes now: none before the client is logged in (RFC 4468, 3.1).
+    pub(super) fn burl_offer(&self) -> Option<Words> {
+        let offer = self.config.burl.as_ref()?;
+        Some(if self.dialogue.is_authenticated() { offer.clone() } else { Words::default() })
+    }
+
+    /// BURL, in its place.
+    pub(super) fn burl(&mut self, url: Url, last: bool) {
+        let Some(offer) = self.burl_offer() else {
+            return self.wrong(no(502, 5, 1, "BURL is not offered"));
+        };
+        // RFC 4468, 3.3: "imap" for any, "imap://" and a host for those of a server.
+        let good = offer.iter().any(|kind| match kind.split_once("://") {
+            None => kind.eq_ignore_ascii_case(url.scheme()),
+            Some(_) => url.as_str().get(..kind.len()).is_some_and(|start| {
+                start.eq_ignore_ascii_case(kind) && matches!(url.as_str().as_bytes().get(kind.len()), None | Some(b'/'))
+            }),
+        });
+        if !good {
+            return self.put(&no(554, 7, 14, "URLs of this kind are not fetched here"));
+        }
+        self.ask_about(About::Burl { last }, |answer: Pending<ask::Burl>| Event::Burl { answer, url, last });
+    }
+
+    /// The application has fetched it.
+    pub(super) fn burl_done(&mut self, last: bool) {
+        if self.message.is_none() {
+            self.message = Some(self.receive_chunks());
+        }
+        if last {
+            return self.message_complete();
+        }
+        self.dialogue.replied(Verb::Burl, ReplyClass::Done);
+        self.put_static("250 2.5.0 Waiting for more");
+    }
+}

@@ -1,0 +1,88 @@
+//! What trusted peers say of the client: the PROXY header before all else, and XCLIENT.
+
+use super::{Network, Origin, Server, Stage};
+use crate::outcome::no;
+use crate::wire::{Claim, Proxied, ProxyPart, ReplyClass, Verb, Xclient, XclientAttribute};
+use core::net::SocketAddr;
+use postrider_core::{Closed, Excerpt, ProtocolError};
+use postrider_sasl::Identity;
+
+impl Server {
+    /// Reads the PROXY header, and nothing after it: TLS may follow at once.
+    pub(super) fn proxy(&mut self, implicit: bool) -> bool {
+        match Proxied::read(self.link.input(), self.config.limits.proxy_header) {
+            Ok(ProxyPart::More(more)) => {
+                if self.link.is_eof() {
+                    self.end(Closed::Eof);
+                    return true;
+                }
+                self.link.hold_window(Some(more));
+                false
+            }
+            Ok(ProxyPart::Whole(length, proxied)) => {
+                self.link.advance(length);
+                self.link.hold_window(None);
+                self.timers.command.disarm();
+                if let Proxied::Tcp { source, destination } = proxied {
+                    self.origin = Origin { destination: Some(destination), proxied: true, ..Origin::of(source) };
+                }
+                self.stage = Stage::Greeting;
+                if implicit {
+                    self.link.start_with_tls();
+                    self.stage = Stage::Handshake { implicit: true };
+                }
+                true
+            }
+            Err(_) => {
+                // Whoever is trusted to send a header and does not is no mail client, so there is nobody to reply to.
+                let what = "a trusted proxy sent no PROXY header that can be read";
+                let got = Excerpt::new(self.link.input());
+                self.end(Closed::Protocol(ProtocolError::Unexpected { what, got }));
+                true
+            }
+        }
+    }
+
+    /// What XCLIENT attributes this peer may use.
+    pub(super) fn xclient_offer(&self) -> &[XclientAttribute] {
+        if self.may_xclient { &XclientAttribute::ALL } else { &[] }
+    }
+
+    pub(super) fn xclient(&mut self, said: Xclient) {
+        if !self.may_xclient {
+            return self.wrong(no(550, 7, 0, "XCLIENT is not for you"));
+        }
+        let origin = &mut self.origin;
+        origin.proxied = true;
+        said_of(said.name, &mut origin.name);
+        said_of(said.addr, &mut origin.address);
+        said_of(said.port, &mut origin.port);
+        said_of(said.helo, &mut origin.helo);
+        if let (Some(Claim::Is(ip)), Some(Claim::Is(port))) = (said.destination_addr, said.destination_port) {
+            origin.destination = Some(SocketAddr::new(ip, port));
+        }
+        // Postfix: the session begins anew, with another client. TLS stays, since it is with the proxy.
+        self.forget_transaction();
+        self.dialogue.replied(Verb::Xclient, ReplyClass::Done);
+        self.hello = None;
+        self.identity = None;
+        self.counts.hellos = 0;
+        if let Some(Claim::Is(login)) = said.login {
+            self.identity = Some(Identity::new(login.as_str()));
+            self.dialogue.replied(Verb::Auth, ReplyClass::Done);
+        }
+        self.say_greeting();
+    }
+}
+
+/// Whether a peer is among those trusted.
+pub(super) fn trusts(networks: &[Network], peer: SocketAddr) -> bool {
+    networks.iter().any(|network| network.contains(peer.ip()))
+}
+
+/// What is not spoken of stays as it was.
+fn said_of<T>(claim: Option<Claim<T>>, slot: &mut Option<T>) {
+    if let Some(claim) = claim {
+        *slot = claim.value();
+    }
+}
