@@ -225,7 +225,7 @@ impl<S: Session, T: Stream> Driver<S, T> {
         }
         let connection = match &self.tls {
             Tls::None => Err(rustls::Error::General("this end has no TLS configuration".into())),
-            Tls::Server(config) => rustls::ServerConnection::new(config.clone()).map(rustls::Connection::from),
+            Tls::Server(config) => rustls::ServerConnection::new(config.config.clone()).map(rustls::Connection::from),
             Tls::Client { config, name, .. } => {
                 rustls::ClientConnection::new(config.clone(), name.clone()).map(rustls::Connection::from)
             }
@@ -253,13 +253,10 @@ impl<S: Session, T: Stream> Driver<S, T> {
         let result = match step {
             Err(error) if is_wait(&error) => return,
             Ok(()) if connection.is_handshaking() || connection.wants_write() => return,
-            Ok(()) => {
-                let verified = matches!(self.tls, Tls::Client { verified: true, .. });
-                Ok(match connection.as_ref() {
-                    rustls::Connection::Client(client) => tls::info(client, None, verified),
-                    rustls::Connection::Server(server) => tls::info(server, server.server_name(), false),
-                })
-            }
+            Ok(()) => Ok(match connection.as_ref() {
+                rustls::Connection::Client(client) => tls::info(client, None, &self.tls),
+                rustls::Connection::Server(server) => tls::info(server, server.server_name(), &self.tls),
+            }),
             Err(error) => {
                 let failed = TlsFailed(error.to_string().into());
                 self.error.get_or_insert(error);

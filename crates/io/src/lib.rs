@@ -18,6 +18,8 @@
 
 pub mod blocking;
 #[cfg(feature = "rustls")]
+mod end_point;
+#[cfg(feature = "rustls")]
 pub mod tls;
 #[cfg(feature = "tokio")]
 pub mod tokio;

@@ -1,5 +1,6 @@
 //! TLS by rustls, with ring.
 
+use crate::end_point::end_point;
 use postrider_core::TlsInfo;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -16,8 +17,8 @@ use std::sync::Arc;
 pub enum Tls {
     /// Nothing: a handshake that is asked for fails.
     None,
-    /// Be the server.
-    Server(Arc<ServerConfig>),
+    /// Be the server; see [`server_config`].
+    Server(ServerTls),
     /// Be the client of the server with this name.
     Client {
         /// How; see [`client_config`].
@@ -27,6 +28,28 @@ pub enum Tls {
         /// Whether `config` verifies the server's certificate. Reported in [`TlsInfo::verified`].
         verified: bool,
     },
+}
+
+/// How to be a server, and the hash of its certificate, which rustls does not tell of its own side.
+#[derive(Clone, Debug)]
+pub struct ServerTls {
+    pub(crate) config: Arc<ServerConfig>,
+    end_point: Option<Arc<[u8]>>,
+}
+
+impl ServerTls {
+    /// The configuration itself.
+    pub fn config(&self) -> &Arc<ServerConfig> {
+        &self.config
+    }
+}
+
+/// A configuration made by other means: which certificate it shows is not known, so that nothing can be bound to it
+/// ([`TlsInfo::server_end_point`]).
+impl From<Arc<ServerConfig>> for ServerTls {
+    fn from(config: Arc<ServerConfig>) -> Self {
+        Self { config, end_point: None }
+    }
 }
 
 /// A TLS configuration cannot be made of what was given.
@@ -62,15 +85,17 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, ConfigError>
 ///
 /// # Errors
 /// [`ConfigError`] says which of the two is wrong.
-pub fn server_config(chain: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>, ConfigError> {
+pub fn server_config(chain: &[u8], key: &[u8]) -> Result<ServerTls, ConfigError> {
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| ConfigError::Key(error.to_string()))?;
+    let chain = certificates(chain)?;
+    let end_point = chain.first().and_then(|own| end_point(own)).map(Arc::from);
     let config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .expect("ring supports the default versions")
         .with_no_client_auth()
-        .with_single_cert(certificates(chain)?, key)
+        .with_single_cert(chain, key)
         .map_err(ConfigError::Pair)?;
-    Ok(Arc::new(config))
+    Ok(ServerTls { config: Arc::new(config), end_point })
 }
 
 /// A client's configuration that trusts `roots`.
@@ -148,7 +173,7 @@ impl ServerCertVerifier for AnyCertificate {
 }
 
 /// What the session is told of a finished handshake.
-pub(crate) fn info<D>(connection: &ConnectionCommon<D>, server_name: Option<&str>, verified: bool) -> TlsInfo {
+pub(crate) fn info<D>(connection: &ConnectionCommon<D>, server_name: Option<&str>, tls: &Tls) -> TlsInfo {
     let state: &CommonState = connection;
     let mut info = TlsInfo::default();
     info.version = match state.protocol_version() {
@@ -161,7 +186,12 @@ pub(crate) fn info<D>(connection: &ConnectionCommon<D>, server_name: Option<&str
         info.cipher = name.replacen("TLS13_", "TLS_", 1).into();
     }
     info.server_name = server_name.map(str::to_owned);
-    info.verified = verified;
+    info.verified = matches!(tls, Tls::Client { verified: true, .. });
+    info.server_end_point = match tls {
+        Tls::None => None,
+        Tls::Server(own) => own.end_point.as_deref().map(<[u8]>::to_vec),
+        Tls::Client { .. } => state.peer_certificates().and_then(|chain| end_point(chain.first()?)),
+    };
     // RFC 9266, 2: only where the exporter is bound to the whole handshake, which TLS 1.3 is.
     if state.protocol_version() == Some(ProtocolVersion::TLSv1_3) {
         info.exporter = connection.export_keying_material(vec![0; 32], b"EXPORTER-Channel-Binding", Some(b"")).ok();

@@ -194,7 +194,7 @@ impl<S: Session, IO: AsyncRead + AsyncWrite + Unpin> Driver<S, IO> {
         };
         match &self.tls {
             Tls::Server(config) => {
-                let accept = TlsAcceptor::from(config.clone()).accept(io);
+                let accept = TlsAcceptor::from(config.config.clone()).accept(io);
                 self.stream = Stream::Accepting(Box::new(accept), Some(pending));
             }
             Tls::Client { config, name, .. } => {
@@ -227,12 +227,9 @@ impl<S: Session, IO: AsyncRead + AsyncWrite + Unpin> Driver<S, IO> {
                 let info = match &stream {
                     TlsStream::Server(server) => {
                         let connection = server.get_ref().1;
-                        tls::info(connection, connection.server_name(), false)
+                        tls::info(connection, connection.server_name(), &self.tls)
                     }
-                    TlsStream::Client(client) => {
-                        let verified = matches!(self.tls, Tls::Client { verified: true, .. });
-                        tls::info(client.get_ref().1, None, verified)
-                    }
+                    TlsStream::Client(client) => tls::info(client.get_ref().1, None, &self.tls),
                 };
                 self.stream = Stream::Tls(Box::new(stream));
                 Ok(info)

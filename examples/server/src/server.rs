@@ -33,7 +33,7 @@ pub struct Shared {
     /// Who is who.
     pub directory: Directory,
     /// TLS for those who connect to us.
-    pub tls: Arc<rustls::ServerConfig>,
+    pub tls: postrider_io::tls::ServerTls,
     /// What becomes of each message.
     pub journal: Journal,
     /// What POP3 sessions know of each other.

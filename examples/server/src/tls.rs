@@ -4,12 +4,11 @@ use crate::exit::{self, Failure};
 use crate::settings::Settings;
 use postrider_io::tls;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// The TLS configuration and where its certificate can be read.
 pub struct Certificate {
     /// For the driver.
-    pub config: Arc<rustls::ServerConfig>,
+    pub config: tls::ServerTls,
     /// The chain, PEM: what a client may be told to trust if nobody else vouches for it.
     pub path: PathBuf,
 }

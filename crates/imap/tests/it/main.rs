@@ -4,6 +4,7 @@ mod client;
 mod client_properties;
 mod interop;
 mod pair;
+mod sasl;
 mod server_dialogue;
 mod server_memory;
 mod server_sessions;

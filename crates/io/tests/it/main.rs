@@ -189,6 +189,8 @@ async fn a_stream_becomes_tls_and_ends_in_order() {
     let Security::Tls(info) = driver.session().link.security() else { panic!("no TLS") };
     assert!(info.verified && info.version == "TLSv1.3");
     assert_eq!(info.exporter.as_ref().map(Vec::len), Some(32));
+    // The certificate is signed with ECDSA and SHA-256.
+    assert_eq!(info.server_end_point.as_ref().map(Vec::len), Some(32));
     assert_eq!(served.await.unwrap(), Closed::ByPeer);
 }
 

@@ -4,6 +4,7 @@ mod client;
 mod dialogue;
 mod evil;
 mod pair;
+mod sasl;
 mod server;
 mod tokio;
 mod wire;

@@ -11,6 +11,7 @@ mod face;
 mod least;
 mod pair;
 mod parameters;
+mod sasl;
 mod server_cases;
 mod server_extensions;
 mod server_talks;

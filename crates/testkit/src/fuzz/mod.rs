@@ -11,12 +11,14 @@ mod drive;
 mod imap;
 mod mutate;
 mod pop3;
+mod sasl;
 mod smtp;
 mod smtp_wire;
 
 pub use imap::{imap_client, imap_command, imap_response, imap_server};
 pub use mutate::mutate;
 pub use pop3::{dots, pop3_between, pop3_client, pop3_server, pop3_wire};
+pub use sasl::sasl;
 pub use smtp::{smtp_between, smtp_client, smtp_server};
 pub use smtp_wire::{smtp_address, smtp_command, smtp_data, smtp_reply};
 
@@ -24,7 +26,7 @@ pub use smtp_wire::{smtp_address, smtp_command, smtp_data, smtp_reply};
 pub type Target = fn(&[u8]);
 
 /// All targets, by name.
-pub const TARGETS: [(&str, Target); 16] = [
+pub const TARGETS: [(&str, Target); 17] = [
     ("dots", dots),
     ("imap_client", imap_client),
     ("imap_command", imap_command),
@@ -34,6 +36,7 @@ pub const TARGETS: [(&str, Target); 16] = [
     ("pop3_client", pop3_client),
     ("pop3_server", pop3_server),
     ("pop3_wire", pop3_wire),
+    ("sasl", sasl),
     ("smtp_address", smtp_address),
     ("smtp_between", smtp_between),
     ("smtp_client", smtp_client),

@@ -63,6 +63,7 @@ targets! {
     pop3_client
     pop3_server
     pop3_wire
+    sasl
     smtp_address
     smtp_between
     smtp_client
