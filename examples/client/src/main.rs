@@ -7,6 +7,7 @@ mod fault;
 mod imap;
 mod journal;
 mod list;
+mod login;
 mod mailboxes;
 mod maildir;
 mod message;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use postrider_core::Misuse;
 use postrider_pop3::client::{Client, CommandId, Config, Event, Listed, Maildrop, Plan};
 use postrider_pop3::{Refusal, ResponseCode};
-use postrider_sasl::{MechanismName, Plain};
+use postrider_sasl::NoMechanism;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -18,6 +18,7 @@ use crate::cli::{self, Connection};
 use crate::connect::{Line, Settings, reading};
 use crate::fault::{Class, Fault};
 use crate::journal::Journal;
+use crate::login;
 use crate::maildir::{Delivery, Maildir};
 use crate::progress;
 use crate::show::{Out, count, size};
@@ -137,13 +138,12 @@ async fn open(settings: &Settings) -> Result<Line<Client>, Fault> {
         ready(&mut line).await?;
     }
     let (user, password) = settings.login()?;
-    let plain = line.session().capabilities().is_some_and(|offered| offered.sasl.contains(&MechanismName::Plain));
+    let offered = line.session().capabilities().map(|offered| offered.sasl.clone()).unwrap_or_default();
     let unusable = |error: &dyn std::fmt::Display| Fault::usage(format!("cannot log in: {error}"));
-    let login = if plain {
-        let mechanism = Plain::new(user, &password).map_err(|error| unusable(&error))?;
-        line.session().authenticate(Box::new(mechanism))
-    } else {
-        line.session().login(user, password)
+    let login = match login::strongest(user, &password, &offered, line.session().security()) {
+        Ok(mechanism) => line.session().authenticate(mechanism),
+        Err(NoMechanism::Unusable(error)) => return Err(unusable(&error)),
+        Err(_) => line.session().login(user, password),
     };
     let login = given(&mut line, login).await?;
     complete(&mut line, login).await?.map_err(|why| denied(settings, user, &why))?;

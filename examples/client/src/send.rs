@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use postrider_core::Pending;
-use postrider_sasl::{Login, Mechanism, MechanismName, Plain};
+use postrider_sasl::{MechanismName, NoMechanism};
 use postrider_smtp::client::{AuthFailed, Chunking, Client, Config, Event, NotSent, Outcome, Tls, ask};
 use postrider_smtp::wire::BodyType;
 use postrider_smtp::{AddressLiteral, Envelope, ForwardPath, HelloName, Mailbox, Reply, ReversePath};
@@ -17,6 +17,7 @@ use crate::cli::{self, Connection};
 use crate::compose::compose;
 use crate::connect::{Line, Settings, reading};
 use crate::fault::{Class, Fault};
+use crate::login;
 use crate::message::{self, Message};
 use crate::progress;
 use crate::show::{Out, count};
@@ -235,17 +236,18 @@ impl Session<'_> {
         let place = self.place();
         let offered = self.line.session().capabilities().map(|offered| offered.auth.clone()).unwrap_or_default();
         let unusable = |error: &dyn std::fmt::Display| Fault::usage(format!("cannot log in: {error}"));
-        let mechanism: Box<dyn Mechanism> = if offered.contains(&MechanismName::Plain) {
-            Box::new(Plain::new(user, password).map_err(|error| unusable(&error))?)
-        } else if offered.contains(&MechanismName::Login) {
-            Box::new(Login::new(user, password).map_err(|error| unusable(&error))?)
-        } else if offered.is_empty() {
+        if offered.is_empty() {
             let sentence = format!("{place} offers no login: leave the user out of the URL, or try another port");
             return Err(Fault::new(Class::Unavailable, sentence));
-        } else {
-            let names: Vec<_> = offered.iter().map(MechanismName::as_str).collect();
-            let sentence = format!("{place} takes no password, only {}, which is not there yet", names.join(", "));
-            return Err(Fault::new(Class::Unavailable, sentence));
+        }
+        let mechanism = match login::strongest(user, password, &offered, self.line.session().security()) {
+            Ok(mechanism) => mechanism,
+            Err(NoMechanism::Unusable(error)) => return Err(unusable(&error)),
+            Err(_) => {
+                let names: Vec<_> = offered.iter().map(MechanismName::as_str).collect();
+                let sentence = format!("{place} takes no password, only {}", names.join(", "));
+                return Err(Fault::new(Class::Unavailable, sentence));
+            }
         };
         if let Err(why) = self.line.session().authenticate(mechanism) {
             return Err(self.refused(Class::Unavailable, why).await);

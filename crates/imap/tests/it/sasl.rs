@@ -81,7 +81,7 @@ fn log_in(make: impl Fn(&Client) -> Box<dyn Mechanism> + 'static) -> Login {
     server.implicit_tls = true;
     server.mechanisms = NAMES.split(' ').filter_map(|name| MechanismName::parse(name.as_bytes())).collect();
     let client = client::Config::implicit_tls();
-    let (client, server) = (Client::new(Arc::new(client), 1), Server::new(Arc::new(server), 2));
+    let (client, server) = (Client::new(client, 1), Server::new(Arc::new(server), 2));
     Pair::new(1, Faults::NONE, client, server).run(&mut login).unwrap_or_else(|failure| panic!("{failure}"));
     login
 }

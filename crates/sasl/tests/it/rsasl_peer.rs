@@ -70,7 +70,9 @@ impl SessionCallback for Peer {
                 context.get_ref::<AuthId>() == Some(USER) && context.get_ref::<OAuthBearerToken>() == Some(TOKEN)
             }
             "OAUTHBEARER" => {
-                context.get_ref::<AuthzId>() == Some(USER) && context.get_ref::<OAuthBearerToken>() == Some(TOKEN)
+                // It hands out the whole field.
+                let token = context.get_ref::<OAuthBearerToken>().and_then(|field| field.strip_prefix("Bearer "));
+                context.get_ref::<AuthzId>() == Some(USER) && token == Some(TOKEN)
             }
             "EXTERNAL" => context.get_ref::<AuthzId>() == Some(USER),
             "ANONYMOUS" => context.get_ref::<AnonymousToken>() == Some("trace"),
