@@ -225,7 +225,10 @@ fn lied_to(lines: &[&str]) -> (Option<Result<(), AuthFailed>>, Option<Closed>) {
                 }
                 match lines.next() {
                     Some(line) => assert_eq!(client.receive(line.as_bytes()), line.len()),
-                    None => now = deadline.expect("a session that waits has a deadline"),
+                    None => match deadline {
+                        Some(deadline) => now = deadline,
+                        None => break,
+                    },
                 }
             }
         }
