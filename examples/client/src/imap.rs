@@ -90,12 +90,12 @@ impl Imap {
     async fn log_in(&mut self, user: &str, password: &postrider_core::Secret<String>) -> Result<(), Fault> {
         let unusable = |error: &dyn std::fmt::Display| Fault::usage(format!("cannot log in: {error}"));
         let session = self.session();
-        let can = |name: &&str| session.capabilities().is_some_and(|offered| offered.authenticates(name));
+        let can = |name: &str| session.capabilities().is_some_and(|offered| offered.authenticates(name));
         let disabled = session.capabilities().is_some_and(|offered| offered.contains(&Capability::LoginDisabled));
         let names = ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "LOGIN"];
         let offered: Vec<_> = names
-            .iter()
-            .filter(can)
+            .into_iter()
+            .filter(|name| can(name))
             .filter_map(|name| MechanismName::parse(name.as_bytes()))
             // The protocol's own command does the same in fewer steps.
             .filter(|name| disabled || *name != MechanismName::Login)
