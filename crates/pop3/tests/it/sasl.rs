@@ -15,9 +15,11 @@ fn nonce(text: &str) -> Nonce {
     Nonce::parse(text).expect("a nonce")
 }
 
+type Make = Box<dyn Fn(&Client) -> Box<dyn Mechanism>>;
+
 /// A client that logs in and leaves, and a server that knows one user.
 struct Login {
-    make: Box<dyn Fn(&Client) -> Box<dyn Mechanism>>,
+    make: Make,
     right: Option<bool>,
     proven: Option<MechanismName>,
     stored: ScramCredentials,

@@ -27,9 +27,11 @@ fn all() -> Vec<MechanismName> {
     names.split(' ').map(|name| MechanismName::parse(name.as_bytes()).expect("a name")).collect()
 }
 
+type Make = Box<dyn Fn(&Client) -> Box<dyn Mechanism>>;
+
 /// A client that logs in and leaves, and a server that knows one user.
 struct Login {
-    make: Box<dyn Fn(&Client) -> Box<dyn Mechanism>>,
+    make: Make,
     outcome: Option<Result<(), AuthFailed>>,
     proven: Option<MechanismName>,
     stored: ScramCredentials,
