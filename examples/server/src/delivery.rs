@@ -95,17 +95,20 @@ impl Incoming {
     /// Begins to receive the message of `transaction`.
     pub fn begin(shared: &Shared, transaction: &Transaction, trace: &Trace<'_>, fix_ups: FixUps) -> Self {
         let hostname = &shared.settings.hostname;
+        //= 5321-4.4-1, 5321-4.4-2
         let mut received = format!(
             "Received: from {} ([{}])\r\n\tby {hostname} with {} id {}",
             trace.hello, trace.peer, trace.with, transaction.id
         );
         // Only a single recipient is named: the others are none of its business.
+        //= 5321-4.4-3, 5321-7.2-1
         if let [only] = &transaction.recipients[..] {
             let _ = write!(received, "\r\n\tfor <{}>", only.recipient.to.as_str());
         }
         let _ = write!(received, "; {}\r\n", date());
         let ours: Vec<_> = transaction.recipients.iter().filter_map(|accepted| accepted.mailbox.as_ref()).collect();
         let local = (!ours.is_empty()).then(|| {
+            //= 5321-4.4-7, 5321-4.4-9
             let mut prefix = format!("Return-Path: <{}>\r\n", transaction.from.as_str());
             if let [only] = ours[..] {
                 let _ = write!(prefix, "Delivered-To: {}\r\n", only.address);
@@ -167,6 +170,7 @@ impl Incoming {
             let prefix = std::mem::take(&mut local.prefix);
             local.write(prefix.as_bytes()).await?;
         }
+        //= 5321-4.4-4
         self.pass(trace.as_bytes()).await?;
         self.pass(&header).await
     }
@@ -197,6 +201,7 @@ impl Incoming {
     }
 
     /// All of it has come: takes responsibility for it, or says why not. What it returns `Ok` for is synced to disk.
+    //= 5321-2.1-1, 5321-6.1-1, 2033-4.2-3
     pub async fn finish(mut self, shared: &Shared, transaction: &Transaction) -> Result<(), Error> {
         if self.failed.is_none() {
             // A message without an empty line is a header and no body.
@@ -321,6 +326,7 @@ pub fn enqueue(transaction: &Transaction, wanted: impl Fn(&Accepted) -> bool, bo
 }
 
 /// Now, as in header fields (RFC 5322, 3.3).
+//= 5321-4.4-5
 pub fn date() -> String {
     let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
     jiff::fmt::rfc2822::to_string(&now).expect("the present has four digits of year")

@@ -388,6 +388,7 @@ impl Attempt {
     }
 
     /// The report about those who were settled, if it is wanted.
+    //= 5321-3.3-6, 5321-3.6.3-1, 5321-4.1.1.4-5, 5321-4.4-11, 3461-5.2.8-1
     async fn settle(
         &self,
         entry: &QueueEntry,

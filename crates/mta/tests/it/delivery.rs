@@ -102,6 +102,7 @@ impl Lab {
     }
 }
 
+//= 5321-4.5.4.1-8
 #[test]
 fn all_recipients_go_to_the_best_host() {
     let mut lab = Lab::new(3);
@@ -131,6 +132,7 @@ fn each_recipient_has_its_own_fate() {
     assert_eq!((lab.status(2), lab.delivery.rounds()), ("delivered 2.0.0".into(), 2));
 }
 
+//= 5321-5.1-7, 5321-5.1-8
 #[test]
 fn hosts_that_fail_are_passed_over_in_order() {
     let failures = [
@@ -152,6 +154,7 @@ fn hosts_that_fail_are_passed_over_in_order() {
     }
 }
 
+//= 5321-4.2.1-2, 5321-4.2.5-2
 #[test]
 fn a_worse_host_is_not_tried_after_a_final_word() {
     for (stage, text) in [
@@ -166,6 +169,7 @@ fn a_worse_host_is_not_tried_after_a_final_word() {
     }
 }
 
+//= 5321-4.2.1-1
 #[test]
 fn a_host_in_trouble_is_passed_over_but_a_busy_mailbox_waits() {
     let mut lab = Lab::new(2);
@@ -197,6 +201,7 @@ fn an_unknown_outcome_is_retried_once_and_said() {
     assert_eq!(lab.settled[&0].diagnosis().reason, Reason::OutcomeUnknownTwice);
 }
 
+//= 5321-3.8-3
 #[test]
 fn what_was_not_tried_goes_to_the_next_host() {
     let mut lab = Lab::new(2);
@@ -221,6 +226,7 @@ fn a_host_that_hangs_up_after_some_gets_the_others_in_a_new_connection() {
     assert_eq!(lab.log, expected);
 }
 
+//= 5321-4.5.3.1.8-3
 #[test]
 fn recipients_go_in_groups() {
     let mut config = DeliveryConfig::default();
@@ -247,6 +253,7 @@ fn too_many_recipients_follow_in_another_transaction() {
     assert_eq!(lab.log, ["2001:db8::1 [0, 1, 2, 3, 4] BestExchange", "deferred [0, 1, 2, 3, 4]"]);
 }
 
+//= 8689-2-3
 #[test]
 fn opportunistic_tls_falls_back_and_required_tls_does_not() {
     for (tls, expected) in [(TlsRequirement::Opportunistic, 2), (TlsRequirement::Required, 4)] {
@@ -262,6 +269,7 @@ fn opportunistic_tls_falls_back_and_required_tls_does_not() {
     }
 }
 
+//= 6531-3.2-5, 8689-4.2.1-2, 8689-4.2.1-3
 #[test]
 fn a_missing_extension_is_final() {
     let mut lab = Lab::new(2);
@@ -278,6 +286,7 @@ fn domains_without_mail_fail_at_once() {
     }
 }
 
+//= 5321-5.1-4
 #[test]
 fn dns_trouble_waits() {
     let mut lab = Lab::with(DeliveryConfig::default(), "d.example MX ! SERVFAIL", 1);
@@ -554,6 +563,7 @@ fn messages_are_split_by_domain() {
     assert_eq!(split.nowhere, [(4, NoDestination::OwnPostmaster)]);
 }
 
+//= 6531-3.2-2
 #[test]
 fn internationalised_domains_are_looked_up_by_their_a_labels() {
     for (path, expected) in [

@@ -111,6 +111,7 @@ impl Talk {
     }
 }
 
+//= 5321-4.5.4.2-1
 #[test]
 fn the_demonstration_takes_a_message_through_every_step() {
     let done = postriderd(&["demo", "--once"]).output().expect("it runs");
@@ -122,6 +123,7 @@ fn the_demonstration_takes_a_message_through_every_step() {
     assert!(shown.contains("octet for octet"));
 }
 
+//= 5321-3.6.2-1, 5321-7.9-2
 #[test]
 fn a_message_above_the_limit_is_refused_once_at_its_end() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -153,6 +155,7 @@ fn a_message_above_the_limit_is_refused_once_at_its_end() {
     assert_eq!(&smtp.ask("NOOP")[..3], "250", "one reply, and the session goes on");
 }
 
+//= 3461-5.2.3-1, 3461-5.2.3-2, 3461-5.2.8-1, 8689-5-2
 #[test]
 fn a_sender_who_asks_for_it_is_told_of_a_delivery_and_nobody_else_is() {
     let server = start(&[
