@@ -8,6 +8,7 @@ use crate::server::{Shared, Store, now};
 use bytes::Bytes;
 use postrider_message::{Limits, Scanner};
 use postrider_mta::dsn::{Action, RecipientReport, is_wanted};
+use postrider_smtp::address::AddressLiteral;
 use postrider_smtp::wire::{EnhancedCode, MailParams};
 use postrider_smtp::{Recipient, ReversePath};
 use postrider_store::{AccountId, Append, Body, BodyWrite, Engine, Error, Flags, MailboxId, Op, UnixMillis};
@@ -97,8 +98,11 @@ impl Incoming {
         let hostname = &shared.settings.hostname;
         //= 5321-4.4-1, 5321-4.4-2
         let mut received = format!(
-            "Received: from {} ([{}])\r\n\tby {hostname} with {} id {}",
-            trace.hello, trace.peer, trace.with, transaction.id
+            "Received: from {} ({})\r\n\tby {hostname} with {} id {}",
+            trace.hello,
+            AddressLiteral::from_ip(trace.peer),
+            trace.with,
+            transaction.id
         );
         // Only a single recipient is named: the others are none of its business.
         //= 5321-4.4-3, 5321-7.2-1
@@ -108,7 +112,7 @@ impl Incoming {
         let _ = write!(received, "; {}\r\n", date());
         let ours: Vec<_> = transaction.recipients.iter().filter_map(|accepted| accepted.mailbox.as_ref()).collect();
         let local = (!ours.is_empty()).then(|| {
-            //= 5321-4.4-7, 5321-4.4-9
+            //= 5321-4.4-7
             let mut prefix = format!("Return-Path: <{}>\r\n", transaction.from.as_str());
             if let [only] = ours[..] {
                 let _ = write!(prefix, "Delivered-To: {}\r\n", only.address);
@@ -169,10 +173,18 @@ impl Incoming {
         if let Some(local) = &mut self.local {
             let prefix = std::mem::take(&mut local.prefix);
             local.write(prefix.as_bytes()).await?;
+            //= 5321-4.4-4
+            local.write(trace.as_bytes()).await?;
+            // RFC 5321, 4.4: a message that is delivered has one Return-Path, which is ours.
+            //= 5321-4.4-9
+            let kept: Vec<_> = fields(&header).filter(|field| !is_field(field, b"return-path")).collect();
+            local.write(&kept.concat()).await?;
         }
-        //= 5321-4.4-4
-        self.pass(trace.as_bytes()).await?;
-        self.pass(&header).await
+        if let Some(relayed) = &mut self.relayed {
+            relayed.write(trace.as_bytes()).await?;
+            relayed.write(&header).await?;
+        }
+        Ok(())
     }
 
     async fn pass(&mut self, octets: &[u8]) -> Result<(), Error> {

@@ -52,18 +52,26 @@ pub struct Envelope {
 
 /// An entry for one destination of a message.
 pub fn entry(transaction: &Transaction, host: &str, recipients: &[Recipient], body: Body) -> NewQueueEntry {
-    let envelope = Envelope {
-        id: transaction.id.clone(),
-        from: transaction.from.to_string(),
-        params: transaction.params.to_string(),
-        recipients: recipients.iter().map(|to| (to.to.to_string(), to.params.to_string())).collect(),
-        host: host.to_owned(),
-        arrived: transaction.arrived.0,
-    };
-    envelope.entry(now(), body)
+    Envelope::of(transaction, host, recipients).entry(now(), body)
 }
 
 impl Envelope {
+    fn of(transaction: &Transaction, host: &str, recipients: &[Recipient]) -> Self {
+        let mut params = transaction.params.clone();
+        // RFC 4954, 5: we trust no client's word on who submitted a message, and log in to nobody we relay to.
+        //= 4954-5-3, 4954-5-4
+        params.auth = None;
+        Self {
+            id: transaction.id.clone(),
+            from: transaction.from.to_string(),
+            //= 3461-5.2.1-1, 3461-5.2.1-2, 3461-5.2.1-3, 3461-5.2.1-4
+            params: params.to_string(),
+            recipients: recipients.iter().map(|to| (to.to.to_string(), to.params.to_string())).collect(),
+            host: host.to_owned(),
+            arrived: transaction.arrived.0,
+        }
+    }
+
     fn entry(&self, due: UnixMillis, body: Body) -> NewQueueEntry {
         let envelope = serde_json::to_vec(self).expect("an envelope is strings and a number");
         NewQueueEntry { due, body, envelope: envelope.into(), state: Bytes::new(), lease: None }
@@ -575,5 +583,26 @@ mod tests {
         assert!(underway.begin(QueueId(7)).is_none());
         drop(turn);
         assert!(underway.begin(QueueId(7)).is_some());
+    }
+
+    //= 3461-5.2.1-1, 3461-5.2.1-2, 3461-5.2.1-3, 3461-5.2.1-4, 4954-5-3, 4954-5-4
+    #[test]
+    fn what_was_asked_for_goes_on_with_the_message_but_whom_it_is_said_to_be_from() {
+        let said = [(" RET=HDRS ENVID=a+2Bb", " NOTIFY=SUCCESS,DELAY ORCPT=rfc822;Bob@else.test"), ("", "")];
+        for (params, recipient) in said {
+            let transaction = Transaction {
+                id: "1".into(),
+                from: "<ada@ours.test>".parse().unwrap(),
+                params: format!("{params} AUTH=ada@ours.test").parse().unwrap(),
+                recipients: vec![],
+                arrived: UnixMillis(7),
+            };
+            let mut expected = transaction.params.clone();
+            expected.auth = None;
+            let to = Recipient { to: "<bob@else.test>".parse().unwrap(), params: recipient.parse().unwrap() };
+            let written = serde_json::to_vec(&Envelope::of(&transaction, "else.test", &[to.clone()])).unwrap();
+            let (_, read) = Envelope::read(&written).unwrap();
+            assert_eq!((read.params, read.recipients), (expected, vec![to]));
+        }
     }
 }

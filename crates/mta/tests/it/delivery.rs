@@ -272,9 +272,13 @@ fn opportunistic_tls_falls_back_and_required_tls_does_not() {
 //= 6531-3.2-5, 8689-4.2.1-2, 8689-4.2.1-3
 #[test]
 fn a_missing_extension_is_final() {
-    let mut lab = Lab::new(2);
-    assert_eq!(lab.run(&mut |_, _| Err(HopFailure::Unsupported(Need::SmtpUtf8))), None);
-    assert_eq!(lab.status(0), "failed 5.6.7");
+    let needs =
+        [(Need::SmtpUtf8, "5.6.7"), (Need::EightBit, "5.6.3"), (Need::RequireTls, "5.7.30"), (Need::Size, "5.3.4")];
+    for (need, status) in needs {
+        let mut lab = Lab::new(2);
+        assert_eq!(lab.run(&mut |_, _| Err(HopFailure::Unsupported(need))), None);
+        assert_eq!(lab.status(0), format!("failed {status}"));
+    }
 }
 
 #[test]

@@ -197,3 +197,86 @@ fn a_sender_who_asks_for_it_is_told_of_a_delivery_and_nobody_else_is() {
         assert!(report.lines().any(|it| it == line), "{line} is missing in:\n{report}");
     }
 }
+
+//= 5321-4.4-1, 5321-4.4-2, 5321-4.4-3, 5321-4.4-4, 5321-4.4-5, 5321-4.4-7, 5321-4.4-9
+//= 5321-4.5.1-2, 5321-7.2-1, 5321-C-2, 3207-4-1
+#[test]
+fn a_message_bears_one_received_field_of_ours_and_one_return_path() {
+    let server = start(&["localserve", "--plaintext-auth", "--domain", "ours.test", "--user", "ada@ours.test:secret"]);
+    let mut smtp = server.talk("smtp");
+    assert!(smtp.reply().starts_with("220 "));
+    assert!(smtp.ask("EHLO client.test").starts_with("250 "));
+    let old = "Received: from a.test by b.test; Thu, 1 Jan 1970 00:00:00 +0000\r\nReceived: older still";
+    // RFC 5321, 4.5.1: postmaster without a domain, and with one; whatever its case. Ada is the only user.
+    for recipients in [&["PostMaster"][..], &["ada@ours.test", "POSTMASTER@ours.test"]] {
+        assert_eq!(&smtp.ask("MAIL FROM:<x@client.test>")[..3], "250");
+        for to in recipients {
+            assert_eq!(&smtp.ask(&format!("RCPT TO:<{to}>"))[..3], "250");
+        }
+        assert_eq!(&smtp.ask("DATA")[..3], "354");
+        smtp.send(&format!("Return-Path: <old@client.test>\r\n{old}\r\nTo: somebody@else.test\r\n\r\nbody"));
+        assert_eq!(&smtp.ask(".")[..3], "250");
+    }
+    let delivered = server.pop3("ada@ours.test");
+    assert_eq!(delivered.len(), 2, "one copy each for Ada, whatever the header says: {delivered:?}");
+    for (index, message) in delivered.iter().enumerate() {
+        let unfolded = message.replace("\r\n\t", " ").replace("\n\t", " ");
+        let lines: Vec<&str> = unfolded.lines().collect();
+        let count = |name: &str| lines.iter().filter(|line| line.starts_with(name)).count();
+        assert_eq!((count("Return-Path:"), count("Received:")), (1, 3), "{message}");
+        assert_eq!(lines[0], "Return-Path: <x@client.test>");
+        let ours = lines.iter().position(|line| line.starts_with("Received:")).expect("it is there");
+        let trace = lines[ours];
+        assert!(trace.starts_with("Received: from client.test ([127.0.0.1]) by "), "{trace}");
+        assert!(trace.contains(" with ESMTP id "), "{trace}");
+        assert!(trace.ends_with(" +0000"), "{trace}");
+        assert_eq!(trace.contains(" for <"), index == 0, "one recipient may be named, several not: {trace}");
+        assert_eq!(lines[ours + 1..ours + 3], old.split("\r\n").collect::<Vec<_>>()[..], "{message}");
+    }
+}
+
+//= 1939-7-3, 1939-7-4
+#[test]
+fn unique_ids_stay_with_their_messages_and_are_not_given_again() {
+    let server = start(&["localserve", "--plaintext-auth", "--domain", "ours.test", "--user", "ada@ours.test:secret"]);
+    let mut smtp = server.talk("smtp");
+    assert!(smtp.reply().starts_with("220 "));
+    assert!(smtp.ask("EHLO client.test").starts_with("250 "));
+    let mut deliver = |subject: &str| {
+        assert_eq!(&smtp.ask("MAIL FROM:<x@client.test>")[..3], "250");
+        assert_eq!(&smtp.ask("RCPT TO:<ada@ours.test>")[..3], "250");
+        assert_eq!(&smtp.ask("DATA")[..3], "354");
+        smtp.send(&format!("Subject: {subject}\r\n\r\nbody"));
+        assert_eq!(&smtp.ask(".")[..3], "250");
+    };
+    // The ids after the login, and then this command.
+    let session = |last: &str| {
+        let mut pop3 = server.talk("pop3");
+        assert!(pop3.line().starts_with("+OK"));
+        for command in ["USER ada@ours.test", "PASS secret", "UIDL"] {
+            pop3.send(command);
+            assert!(pop3.line().starts_with("+OK"));
+        }
+        let mut ids = vec![];
+        loop {
+            match pop3.line() {
+                line if line == "." => break,
+                line => ids.push(line.split_once(' ').expect("a number and an id").1.to_owned()),
+            }
+        }
+        for command in [last, "QUIT"] {
+            pop3.send(command);
+            assert!(pop3.line().starts_with("+OK"));
+        }
+        ids
+    };
+    deliver("one");
+    deliver("two");
+    let first = session("NOOP");
+    assert_eq!(first.len(), 2);
+    assert_eq!(session("DELE 2"), first);
+    deliver("three");
+    let second = session("NOOP");
+    assert_eq!((second.len(), &second[0]), (2, &first[0]));
+    assert!(!first.contains(&second[1]), "{second:?}");
+}
