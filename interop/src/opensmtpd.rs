@@ -1,13 +1,13 @@
 //! OpenSMTPD, as a server that our mail goes to.
 //!
-//! In Debian 12 it fails every TLS handshake, with OpenSSL's own client, too ("missing private key": it was built for
-//! another OpenSSL). So mail goes to it in the clear, and since it takes passwords over TLS only, without a login.
+//! It is Debian 13's, since that of Debian 12 fails every TLS handshake.
 
+use std::process::Command;
 use std::time::Duration;
 
-use crate::{Authority, Endpoint, Identity, Place, Process, Security, maildir, root};
+use crate::{Authority, Endpoint, Identity, PASSWORD, Place, Process, Security, maildir, root, run};
 
-/// A running OpenSMTPD with its own configuration and mailboxes.
+/// A running OpenSMTPD with its own configuration and mailboxes. Users log in with [`PASSWORD`], over TLS only.
 #[derive(Debug)]
 pub struct OpenSmtpd {
     process: Process,
@@ -15,6 +15,7 @@ pub struct OpenSmtpd {
     identity: Identity,
     hostname: String,
     smtp: u16,
+    smtps: u16,
 }
 
 impl OpenSmtpd {
@@ -26,39 +27,46 @@ impl OpenSmtpd {
         let place = Place::new("opensmtpd");
         let hostname = format!("mx.{domain}");
         let identity = authority.issue(place.ip(), &[&hostname]);
-        let smtp = place.free_port();
+        let (smtp, smtps) = place.two_free_ports();
         place.owned_dir("mail", 65534, 65534);
         // It takes no key that others may read.
         let key = place.write_secret("key.pem", std::fs::read(&identity.key).expect("our own key"));
         let (dir, ip, cert, key) = (place.dir().display(), place.ip(), identity.cert.display(), key.display());
         let boxes: Vec<_> = mailboxes.iter().map(|name| format!("\"{name}@{domain}\" = \"nobody\"")).collect();
         let boxes = boxes.join(", ");
+        let hash = run(Command::new("openssl").args(["passwd", "-6", PASSWORD]), Duration::from_secs(30)).ok().text();
+        let hash = hash.trim();
+        let users: Vec<_> = mailboxes.iter().map(|name| format!("\"{name}@{domain}\" = \"{hash}\"")).collect();
+        let users = users.join(", ");
         let conf = place.write(
             "smtpd.conf",
             format!(
                 "pki {hostname} cert \"{cert}\"
 pki {hostname} key \"{key}\"
 table boxes {{ {boxes} }}
-listen on {ip} port {smtp} tls pki {hostname} hostname {hostname}
+table users {{ {users} }}
+smtp max-message-size 1M
+listen on {ip} port {smtp} tls pki {hostname} auth-optional <users> hostname {hostname}
+listen on {ip} port {smtps} smtps pki {hostname} auth-optional <users> hostname {hostname}
 action \"box\" maildir \"{dir}/mail/%{{rcpt}}\" virtual <boxes>
 match from any for domain \"{domain}\" action \"box\"
 "
             ),
         );
         let conf = conf.to_str().expect("our own name");
-        let mut process = root::start("opensmtpd", "opensmtpd", &place, &["smtpd", "-d", "-v", "-f", conf]);
-        process.wait_for_ports(&[place.at(smtp)]);
-        Self { process, place, identity, hostname, smtp }
+        let mut process = root::start("opensmtpd", "opensmtpd-7", &place, &["smtpd", "-d", "-v", "-f", conf]);
+        process.wait_for_ports(&[place.at(smtp), place.at(smtps)]);
+        Self { process, place, identity, hostname, smtp, smtps }
     }
 
     /// Where mail is handed in.
-    pub fn smtp(&self, security: Security) -> Endpoint {
+    pub fn smtp(&self, security: Security, login: Option<&str>) -> Endpoint {
         Endpoint {
             host: self.place.ip().to_string(),
             name: self.hostname.clone(),
-            port: self.smtp,
+            port: if security == Security::Tls { self.smtps } else { self.smtp },
             security,
-            login: None,
+            login: login.map(|user| (user.to_owned(), PASSWORD.to_owned())),
             ca: self.identity.ca.clone(),
         }
     }

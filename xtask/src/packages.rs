@@ -26,15 +26,43 @@ const NEEDED: [(&str, &str); 20] = [
     ("/usr/bin/getmail", "getmail6"),
     ("/usr/bin/python3", "python3"),
     ("/usr/share/doc/python3-aiosmtpd", "python3-aiosmtpd"),
+    ("/usr/bin/node", "nodejs"),
+    ("/usr/share/nodejs/nodemailer", "node-nodemailer"),
     ("/usr/bin/openssl", "openssl"),
     ("/usr/bin/setpriv", "util-linux"),
     ("/usr/bin/script", "bsdutils"),
     ("/etc/ssl/certs", "ca-certificates"),
 ];
 
-/// Packages that cannot be installed beside Postfix: each gets a layer over the system's files, which the tests put
-/// over `/` for the peer alone. `interop/src/root.rs` knows the place, too.
-const LAYERED: [&str; 2] = ["exim4-daemon-light", "opensmtpd"];
+/// A package that cannot be installed beside Postfix: it gets a layer over the system's files, which the tests put over
+/// `/` for the peer alone. `interop/src/root.rs` knows the place, too.
+struct Layer {
+    /// The name of its directory.
+    name: &'static str,
+    package: &'static str,
+    /// Packages of Debian 13 that are unpacked over it.
+    newer: &'static [&'static str],
+}
+
+const LAYERED: [Layer; 2] = [
+    Layer { name: "exim4-daemon-light", package: "exim4-daemon-light", newer: &[] },
+    // Debian 12's own fails every TLS handshake ("missing private key": it was built for another OpenSSL).
+    Layer {
+        name: "opensmtpd-7",
+        package: "opensmtpd",
+        newer: &[
+            "opensmtpd",
+            "libc6",
+            "libcrypt1",
+            "libdb5.3t64",
+            "libevent-2.1-7t64",
+            "libpam0g",
+            "libssl3t64",
+            "libzstd1",
+            "zlib1g",
+        ],
+    },
+];
 
 /// Where the layers are.
 const LAYERS: &str = "/var/cache/postrider-interop";
@@ -52,7 +80,7 @@ pub(crate) fn prepare() -> Result<bool, String> {
     }
     let missing: Vec<_> =
         NEEDED.iter().filter(|(file, _)| !Path::new(file).exists()).map(|(_, package)| *package).collect();
-    let layers: Vec<_> = LAYERED.iter().filter(|package| !Path::new(LAYERS).join(package).exists()).collect();
+    let layers: Vec<_> = LAYERED.iter().filter(|layer| !Path::new(LAYERS).join(layer.name).exists()).collect();
     if missing.is_empty() && layers.is_empty() {
         return Ok(true);
     }
@@ -69,35 +97,51 @@ pub(crate) fn prepare() -> Result<bool, String> {
         install.extend(missing);
         apt(&install)?;
     }
-    for package in layers {
-        eprintln!("== package, in a layer of its own: {package}");
-        layer(package)?;
+    for layer in layers {
+        eprintln!("== package, in a layer of its own: {}", layer.package);
+        layer.make()?;
     }
     Ok(true)
 }
 
-/// Installs a package into a layer over `/`, in a mount namespace that ends with the command: the system itself stays
-/// as it is. The layer is memory until it is whole, since an overlay's two layers must not lie in each other.
-fn layer(package: &str) -> Result<(), String> {
-    const SCRIPT: &str = "\
-        mkdir -p \"$2\"; cd \"$2\"
-        mount -t tmpfs layer /mnt; mkdir /mnt/up /mnt/work /mnt/root
-        mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/up,workdir=/mnt/work /mnt/root
-        mount --rbind /dev /mnt/root/dev; mount -t proc proc /mnt/root/proc
-        chroot /mnt/root apt-get install -y -q --no-install-recommends \"$1\"
-        rm -rf \"/mnt/root/var/cache/apt/archives\" \"$1.new\"
-        cp -a /mnt/up \"$1.new\"; mv \"$1.new\" \"$1\"";
-    let output = Command::new("unshare")
-        .args(["--mount", "--propagation", "private", "sh", "-euc", SCRIPT, "sh", package, LAYERS])
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|e| format!("unshare does not start: {e}"))?;
-    if output.status.success() {
-        return Ok(());
+impl Layer {
+    /// Installs the package into a layer over `/`, in a mount namespace that ends with the command: the system itself
+    /// stays as it is. The layer is memory until it is whole, since an overlay's two layers must not lie in each other.
+    fn make(&self) -> Result<(), String> {
+        const SCRIPT: &str = "\
+            layers=$1; name=$2; package=$3; shift 3; mkdir -p \"$layers\"; cd \"$layers\"
+            mount -t tmpfs layer /mnt; mkdir /mnt/up /mnt/work /mnt/root
+            mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/up,workdir=/mnt/work /mnt/root
+            mount --rbind /dev /mnt/root/dev; mount -t proc proc /mnt/root/proc
+            chroot /mnt/root apt-get install -y -q --no-install-recommends \"$package\"
+            if [ $# -gt 0 ]; then chroot /mnt/root sh -euc \"$NEWER\" sh \"$@\"; fi
+            rm -rf \"/mnt/root/var/cache/apt/archives\" \"$name.new\"
+            cp -a /mnt/up \"$name.new\"; mv \"$name.new\" \"$name\"";
+        // Lists of its own, since the system's are of another release.
+        const NEWER: &str = "\
+            mkdir -p /tmp/newer/lists/partial; cd /tmp/newer
+            key=/usr/share/keyrings/debian-archive-keyring.gpg
+            echo \"deb [signed-by=$key] http://deb.debian.org/debian trixie main\" >sources
+            echo 'Dir::Etc::SourceList \"/tmp/newer/sources\"; Dir::Etc::SourceParts \"-\"; APT::Sandbox::User \"root\";
+                Dir::State::Lists \"/tmp/newer/lists\"; Dir::Cache::pkgcache \"\"; Dir::Cache::srcpkgcache \"\";' >apt.conf
+            export APT_CONFIG=/tmp/newer/apt.conf
+            apt-get update -q; apt-get download -q \"$@\"
+            for package in *.deb; do dpkg-deb -x \"$package\" /; done
+            cd /; rm -rf /tmp/newer";
+        let output = Command::new("unshare")
+            .args(["--mount", "--propagation", "private", "sh", "-euc", SCRIPT, "sh", LAYERS, self.name, self.package])
+            .args(self.newer)
+            .env("NEWER", NEWER)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|e| format!("unshare does not start: {e}"))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = [output.stdout, output.stderr].map(|octets| String::from_utf8_lossy(&octets).into_owned());
+        Err(format!("{} cannot be installed into a layer ({}):\n{}", self.package, output.status, said.concat()))
     }
-    let said = [output.stdout, output.stderr].map(|octets| String::from_utf8_lossy(&octets).into_owned());
-    Err(format!("{package} cannot be installed into a layer ({}):\n{}", output.status, said.concat()))
 }
 
 fn apt(arguments: &[&str]) -> Result<(), String> {
