@@ -4,6 +4,7 @@
 //! as they handed them out: [`Wire`](Lines::Wire) with CRLF, [`Unix`](Lines::Unix) with LF.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -51,13 +52,17 @@ pub type Submit = fn(&Endpoint, &str, &[&str], &Message) -> Finished;
 
 /// swaks, the Swiss army knife for SMTP.
 pub fn swaks(to: &Endpoint, from: &str, recipients: &[&str], message: &Message) -> Finished {
+    swaks_with(to, from, recipients, message, &[])
+}
+
+fn swaks_with(to: &Endpoint, from: &str, recipients: &[&str], message: &Message, more: &[&str]) -> Finished {
     let place = Place::new("swaks");
     // Its own preparation of the data would add an empty line at the end.
     let data = place.write("data", message.dot_stuffed());
     let mut command = Command::new("swaks");
     command.args(["--server", &to.host, "--port", &to.port.to_string(), "--helo", "client.test", "--timeout", "200"]);
     command.args(["--from", from, "--to", &recipients.join(","), "--no-data-fixup", "--suppress-data"]);
-    command.arg("--data").arg(format!("@{}", data.display()));
+    command.arg("--data").arg(format!("@{}", data.display())).args(more);
     match to.security {
         Security::Clear => {}
         Security::StartTls => drop(command.arg("--tls")),
@@ -70,6 +75,11 @@ pub fn swaks(to: &Endpoint, from: &str, recipients: &[&str], message: &Message) 
         command.args(["--auth", "PLAIN", "--auth-user", user, "--auth-password", password]);
     }
     run(&mut command, LIMIT)
+}
+
+/// swaks with PIPELINING, which it does not use by itself.
+pub fn swaks_pipelining(to: &Endpoint, from: &str, recipients: &[&str], message: &Message) -> Finished {
+    swaks_with(to, from, recipients, message, &["--pipeline"])
 }
 
 /// curl, submitting.
@@ -139,6 +149,76 @@ s.quit()
 for recipient, reply in refused.items():
     print(recipient, reply)
 ";
+
+/// nodemailer, the library that programs for Node send with.
+pub fn nodemailer(to: &Endpoint, from: &str, recipients: &[&str], message: &Message) -> Finished {
+    let place = Place::new("nodemailer");
+    let task = serde_json::json!({
+        "host": to.host,
+        "port": to.port,
+        "secure": to.security == Security::Tls,
+        "requireTLS": to.security == Security::StartTls,
+        "ignoreTLS": to.security == Security::Clear,
+        "name": "client.test",
+        "ca": to.ca,
+        "login": to.login,
+        "message": place.write("message", &message.bytes),
+        "envelope": { "from": from, "to": recipients, "use8BitMime": true },
+    });
+    let script = place.write("send.js", NODEMAILER);
+    let task = place.write_secret("task.json", task.to_string());
+    let mut command = Command::new("node");
+    // Debian's place for libraries, which a node from elsewhere does not know.
+    command.env("NODE_PATH", "/usr/share/nodejs").arg(script).arg(task);
+    run(&mut command, LIMIT)
+}
+
+/// It prints who was accepted and who was not.
+const NODEMAILER: &str = "
+const fs = require('fs');
+const task = JSON.parse(fs.readFileSync(process.argv[2]));
+const { host, port, secure, requireTLS, ignoreTLS, name } = task;
+const transport = require('nodemailer').createTransport({
+  host, port, secure, requireTLS, ignoreTLS, name,
+  tls: { ca: fs.readFileSync(task.ca) },
+  auth: task.login ? { user: task.login[0], pass: task.login[1] } : undefined,
+});
+transport.sendMail({ envelope: task.envelope, raw: fs.readFileSync(task.message) }).then(
+  ({ accepted, rejected }) => console.log(JSON.stringify({ accepted, rejected })),
+  error => { console.error(error); process.exitCode = 1; },
+);
+";
+
+/// Postfix's smtp-source, which sends many messages over many sessions at once. `options` are its own. It ends each
+/// message with an empty line, so this one must end so.
+///
+/// # Panics
+/// When it does not.
+pub fn smtp_source(to: SocketAddr, message: &Message, options: &[&str]) -> Finished {
+    let place = Place::new("smtp-source");
+    // It ends the lines and doubles the dots itself.
+    assert!(message.bytes.ends_with(b"\r\n\r\n"), "smtp-source cannot send this message as it is");
+    let text = &message.bytes[..message.bytes.len() - 2];
+    let text: Vec<u8> = text.iter().copied().filter(|octet| *octet != b'\r').collect();
+    let mut command = Command::new("smtp-source");
+    command.arg("-F").arg(place.write("message", text)).args(["-M", "client.test"]).args(options);
+    command.arg(format!("inet:{}:{}", to.ip(), to.port()));
+    run(&mut command, LIMIT)
+}
+
+/// Postfix's posttls-finger: what it makes of a server's certificate. It wants to verify it.
+pub fn posttls_finger(to: &Endpoint) -> Finished {
+    let place = Place::new("posttls-finger");
+    place.write("main.cf", "compatibility_level = 3.6\nmyhostname = client.test\nmaillog_file = /dev/stdout\n");
+    let mut command = Command::new("posttls-finger");
+    command.env("MAIL_CONFIG", place.dir()).args(["-c", "-T", "20", "-l", "secure", "-L", "summary,certmatch"]);
+    command.arg("-F").arg(&to.ca);
+    if to.security == Security::Tls {
+        command.arg("-w");
+    }
+    command.arg(format!("[{}]:{}", to.host, to.port)).arg(&to.name);
+    run(&mut command, LIMIT)
+}
 
 /// curl, reading every message of the inbox over IMAP. It asks for one message at a time.
 pub fn curl_imap(from: &Endpoint) -> Fetched {

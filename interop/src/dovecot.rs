@@ -36,6 +36,14 @@ impl Dovecot {
     /// # Panics
     /// When it does not start.
     pub fn start(authority: &Authority, users: &[&str]) -> Self {
+        Self::start_offering(authority, users, "plain login")
+    }
+
+    /// As [`Dovecot::start`], offering these SASL mechanisms, which Postfix then offers, too.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_offering(authority: &Authority, users: &[&str], mechanisms: &str) -> Self {
         let place = Place::new("dovecot");
         let identity = authority.issue(place.ip(), &["dovecot.test"]);
         let mail = place.owned_dir("mail", OWNER, OWNER);
@@ -54,7 +62,7 @@ impl Dovecot {
         };
         let ports = Ports { imap: port(), imaps: port(), pop3: port(), pop3s: port(), lmtp: port(), auth: port() };
         fs::create_dir_all(place.path("run")).expect("own directory");
-        let config = place.write("dovecot.conf", configuration(&place, &identity, &ports));
+        let config = place.write("dovecot.conf", configuration(&place, &identity, &ports, mechanisms));
         let mut process = Process::start("dovecot", place.dir(), "dovecot", |c| {
             c.arg("-F").arg("-c").arg(config);
         });
@@ -96,6 +104,11 @@ impl Dovecot {
         self.place.path("mail").join(user).join("Maildir")
     }
 
+    /// The directory that holds a user's Maildir. What is in its place before the first delivery makes that fail for now.
+    pub fn home(&self, user: &str) -> PathBuf {
+        self.place.path("mail").join(user)
+    }
+
     /// What it has logged.
     pub fn log(&self) -> String {
         self.process.log()
@@ -113,7 +126,7 @@ impl Dovecot {
     }
 }
 
-fn configuration(place: &Place, identity: &Identity, ports: &Ports) -> String {
+fn configuration(place: &Place, identity: &Identity, ports: &Ports, mechanisms: &str) -> String {
     let (dir, ip) = (place.dir().display(), place.ip());
     let (cert, key) = (identity.cert.display(), identity.key.display());
     let Ports { imap, imaps, pop3, pop3s, lmtp, auth } = ports;
@@ -128,7 +141,7 @@ disable_plaintext_auth = no
 ssl = yes
 ssl_cert = <{cert}
 ssl_key = <{key}
-auth_mechanisms = plain login
+auth_mechanisms = {mechanisms}
 first_valid_uid = 1
 first_valid_gid = 1
 mail_location = maildir:~/Maildir

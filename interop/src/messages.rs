@@ -60,11 +60,29 @@ impl Message {
         Self { bytes: padded(text.into_bytes(), 4 * 1024, id), id: id.to_owned() }
     }
 
+    /// Text that could be taken for commands, for the end of the message, or for too much: dots alone and before other
+    /// things, lines of the 998 octets that are allowed (RFC 5322, 2.1.1), empty lines, also at the end.
+    pub fn odd(from: &str, to: &str, id: &str) -> Self {
+        let mut text = header(from, to, id, "Odd");
+        text += "Content-Type: text/plain; charset=us-ascii\r\n\r\n.\r\n..\r\n...\r\n. \r\n.\t.\r\n\r\n.\r\n\r\n";
+        for line in [".".repeat(998), format!(".{}", "x".repeat(997)), "y".repeat(998), " ".repeat(998)] {
+            text += &line;
+            text += "\r\n";
+        }
+        text += "QUIT\r\nRSET\r\nBDAT 0 LAST\r\n250 OK\r\n>From here\r\nFrom there\r\n \r\n.\r\n\r\n\r\n";
+        Self { bytes: text.into_bytes(), id: id.to_owned() }
+    }
+
     /// 150 MB with a base64 attachment.
     pub fn large(from: &str, to: &str, id: &str) -> Self {
+        Self::of_size(from, to, id, 150_000_000)
+    }
+
+    /// A base64 attachment that makes the message so many octets, at least 1,000.
+    pub fn of_size(from: &str, to: &str, id: &str, octets: usize) -> Self {
         let mut text = header(from, to, id, "Large");
         text += "Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n";
-        Self { bytes: padded(text.into_bytes(), 150_000_000, id), id: id.to_owned() }
+        Self { bytes: padded(text.into_bytes(), octets, id), id: id.to_owned() }
     }
 
     /// The three sizes, with ids made from `name`.

@@ -33,6 +33,8 @@ pub struct PostfixOptions {
     pub relay_for_loopback: bool,
     /// Whether it insists on verified TLS to the hosts DNS names.
     pub require_tls: bool,
+    /// More lines of `main.cf`, each with its end.
+    pub more: String,
 }
 
 impl Default for PostfixOptions {
@@ -46,6 +48,7 @@ impl Default for PostfixOptions {
             auth: None,
             relay_for_loopback: true,
             require_tls: false,
+            more: String::new(),
         }
     }
 }
@@ -233,7 +236,7 @@ smtp_tls_loglevel = 1
             auth.port()
         );
     }
-    config
+    config + &options.more
 }
 
 fn master_cf(ip: IpAddr, smtp: u16, smtps: u16) -> String {

@@ -3,10 +3,14 @@
 mod client;
 mod crash;
 mod incoming;
+mod library;
+mod lmtp;
 mod outgoing;
 mod peers;
 mod pop3;
 mod pop3_crate;
+mod receiving;
+mod sending;
 mod servers;
 mod submission;
 mod watching;
@@ -30,11 +34,12 @@ const CAROL: &str = "carol@far.test";
 const SECRET: &str = "correct horse";
 
 /// Every client that submits, with its name.
-const SUBMITTERS: [(&str, Submit); 4] = [
+const SUBMITTERS: [(&str, Submit); 5] = [
     ("swaks", clients::swaks),
     ("curl", clients::curl_submit),
     ("msmtp", clients::msmtp),
     ("smtplib", clients::smtplib),
+    ("nodemailer", clients::nodemailer),
 ];
 
 /// A server for ours.test with Alice and Bob.
