@@ -1,6 +1,5 @@
 //! The names of mechanisms.
 
-use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use core::fmt;
 
@@ -46,20 +45,23 @@ impl MechanismName {
         if !name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
             return None;
         }
-        let name = core::str::from_utf8(name).expect("checked to be ASCII above").to_ascii_uppercase();
-        Some(match name.as_str() {
-            "PLAIN" => Self::Plain,
-            "LOGIN" => Self::Login,
-            "EXTERNAL" => Self::External,
-            "ANONYMOUS" => Self::Anonymous,
-            "CRAM-MD5" => Self::CramMd5,
-            "SCRAM-SHA-1" => Self::ScramSha1,
-            "SCRAM-SHA-1-PLUS" => Self::ScramSha1Plus,
-            "SCRAM-SHA-256" => Self::ScramSha256,
-            "SCRAM-SHA-256-PLUS" => Self::ScramSha256Plus,
-            "XOAUTH2" => Self::XOAuth2,
-            "OAUTHBEARER" => Self::OAuthBearer,
-            other => Self::Other(other.to_owned().into_boxed_str()),
+        let mut upper = [0; LONGEST];
+        let upper = &mut upper[..name.len()];
+        upper.copy_from_slice(name);
+        upper.make_ascii_uppercase();
+        Some(match &*upper {
+            b"PLAIN" => Self::Plain,
+            b"LOGIN" => Self::Login,
+            b"EXTERNAL" => Self::External,
+            b"ANONYMOUS" => Self::Anonymous,
+            b"CRAM-MD5" => Self::CramMd5,
+            b"SCRAM-SHA-1" => Self::ScramSha1,
+            b"SCRAM-SHA-1-PLUS" => Self::ScramSha1Plus,
+            b"SCRAM-SHA-256" => Self::ScramSha256,
+            b"SCRAM-SHA-256-PLUS" => Self::ScramSha256Plus,
+            b"XOAUTH2" => Self::XOAuth2,
+            b"OAUTHBEARER" => Self::OAuthBearer,
+            other => Self::Other(core::str::from_utf8(other).expect("checked to be ASCII above").into()),
         })
     }
 
