@@ -6,7 +6,7 @@
 
 use core::ops::Range;
 use memchr::memmem::Finder;
-use memchr::{memchr3, memrchr};
+use memchr::{memchr, memchr3, memrchr};
 
 /// What ends a line of dotted data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,6 +71,8 @@ struct Lines {
     dotted: Finder<'static>,
     /// Whether nothing given now is a flaw: then CR LF is wherever LF is.
     clean: bool,
+    /// Whether the line began with a dot that has just been passed: the next one may do so too.
+    passed_dot: bool,
     on_flaw: OnFlaw,
     /// Where the data stands after a bare newline that was mended. Who adds dots is at the start of a line, for that is
     /// what it sends; who removes them is not, for whoever added them saw none there.
@@ -93,8 +95,8 @@ enum Mark {
 /// Equal if whatever comes next will be treated alike.
 impl PartialEq for Lines {
     fn eq(&self, other: &Self) -> bool {
-        // `dotted` is always the same, and `clean` is about what was given last.
-        let Self { rule, at, dotted: _, clean: _, on_flaw, mended, flaw, line, line_limit } = self;
+        // `dotted` is always the same, `clean` is about what was given last, and `passed_dot` about how to search.
+        let Self { rule, at, dotted: _, clean: _, passed_dot: _, on_flaw, mended, flaw, line, line_limit } = self;
         // Once there is a flaw, no line is measured any more.
         let measured = flaw.is_some() || *line == other.line;
         let state = (rule, at, on_flaw, mended, flaw, line_limit);
@@ -111,6 +113,7 @@ impl Lines {
             at: At::LineStart,
             dotted: Finder::new(b"\n."),
             clean: false,
+            passed_dot: false,
             on_flaw: OnFlaw::Keep,
             mended: At::Within,
             flaw: None,
@@ -155,9 +158,19 @@ impl Lines {
         mark
     }
 
-    /// Where no flaw is, lines need not be looked at one by one.
+    /// Where no flaw is, lines need not be looked at one by one: but the one after a dotted line is, for where there is
+    /// one there are more, and to begin the longer search anew for each would cost more than the search.
     #[inline]
-    fn next_dot(&mut self, octets: &[u8], from: usize) -> Option<Mark> {
+    fn next_dot(&mut self, octets: &[u8], mut from: usize) -> Option<Mark> {
+        if core::mem::take(&mut self.passed_dot)
+            && let Some(lf) = memchr(b'\n', &octets[from..])
+        {
+            from += lf + 1;
+            if octets.get(from) == Some(&b'.') {
+                self.at = At::LineStart;
+                return Some(Mark::Dot(from));
+            }
+        }
         let found = self.dotted.find(&octets[from..]);
         self.at = match (found, octets.last(), self.rule) {
             (Some(_), _, _) | (None, Some(b'\n'), _) => At::LineStart,
@@ -219,6 +232,7 @@ impl Lines {
     /// Goes on after a dot that begins a line.
     fn pass_dot(&mut self) {
         self.at = At::Within;
+        self.passed_dot = true;
         self.line = 0;
     }
 
