@@ -36,7 +36,7 @@ impl Domain {
         let mut cursor = Cursor::new(name.as_bytes());
         domain(&mut cursor, false)?;
         cursor.end("the end of the domain")?;
-        checked(name.as_bytes(), 0).map(|name| Self(name.into()))
+        checked(name, 0).map(|name| Self(name.into()))
     }
 
     /// The name as it was written.
@@ -188,7 +188,7 @@ impl LocalPart {
         let mut cursor = Cursor::new(text.as_bytes());
         local_part(&mut cursor)?;
         cursor.end("the end of the local part")?;
-        checked(text.as_bytes(), 0).map(|text| Self(text.into()))
+        checked(text, 0).map(|text| Self(text.into()))
     }
 
     /// The local part for a plain name, quoted only if it must be.
@@ -515,7 +515,7 @@ fn routed_mailbox(cursor: &mut Cursor<'_>) -> Result<Mailbox, ParseError> {
             cursor.expect(b'@', "\"@\"")?;
             let start = cursor.at();
             domain(cursor, false)?;
-            checked(&cursor.all()[start..cursor.at()], start)?;
+            checked(cursor.since(start)?, start)?;
             if cursor.eat(b':') {
                 break;
             }
@@ -534,7 +534,7 @@ pub(crate) fn mailbox(cursor: &mut Cursor<'_>) -> Result<Mailbox, ParseError> {
         Some(b'[') => literal(cursor)?,
         _ => domain(cursor, false)?,
     }
-    let text = checked(&cursor.all()[start..cursor.at()], start)?;
+    let text = checked(cursor.since(start)?, start)?;
     Ok(Mailbox { text: text.into(), host })
 }
 
@@ -545,8 +545,7 @@ pub(crate) fn hello_name(cursor: &mut Cursor<'_>) -> Result<HelloName, ParseErro
         Some(b'[') => literal(cursor)?,
         _ => domain(cursor, true)?,
     }
-    let text = &cursor.all()[start..cursor.at()];
-    match core::str::from_utf8(text) {
+    match cursor.since(start) {
         Ok(text) if text.is_ascii() => Ok(HelloName(text.into())),
         Ok(_) | Err(_) => Err(ParseError { at: start, expected: "a name of ASCII characters" }),
     }
@@ -582,11 +581,9 @@ fn local_part(cursor: &mut Cursor<'_>) -> Result<(), ParseError> {
         quoted_string(cursor)?;
     } else {
         loop {
-            let run = cursor.rest().iter().take_while(|&&b| CLASS[usize::from(b)] & ATOM != 0).count();
-            if run == 0 {
+            if cursor.take_while(|b| CLASS[usize::from(b)] & ATOM != 0).is_empty() {
                 return cursor.fail("a local part");
             }
-            cursor.skip(run);
             if !cursor.eat(b'.') {
                 break;
             }
@@ -618,19 +615,15 @@ fn quoted_string(cursor: &mut Cursor<'_>) -> Result<(), ParseError> {
 fn domain(cursor: &mut Cursor<'_>, underscores: bool) -> Result<(), ParseError> {
     let start = cursor.at();
     loop {
-        let rest = cursor.rest();
-        let run =
-            rest.iter().take_while(|&&b| CLASS[usize::from(b)] & LABEL != 0 || (underscores && b == b'_')).count();
-        if run == 0 {
-            return cursor.fail("a domain label");
+        let here = cursor.clone();
+        let label = cursor.take_while(|b| CLASS[usize::from(b)] & LABEL != 0 || (underscores && b == b'_'));
+        let ([first, ..], [.., last]) = (label, label) else { return here.fail("a domain label") };
+        if *first == b'-' || *last == b'-' {
+            return here.fail("a label without a hyphen at its ends");
         }
-        if rest[0] == b'-' || rest[run - 1] == b'-' {
-            return cursor.fail("a label without a hyphen at its ends");
+        if label.len() > LABEL_LIMIT {
+            return here.fail("a label of at most 63 octets");
         }
-        if run > LABEL_LIMIT {
-            return cursor.fail("a label of at most 63 octets");
-        }
-        cursor.skip(run);
         if !cursor.eat(b'.') {
             break;
         }
@@ -672,11 +665,9 @@ fn is_general_literal(inside: &str) -> bool {
         && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
-/// The octets as text, if they are UTF-8 without characters that no address should have: controls, spaces other than
-/// U+0020, and what looks like a dot to some and not to others.
-fn checked(octets: &[u8], at: usize) -> Result<&str, ParseError> {
-    let text = core::str::from_utf8(octets)
-        .map_err(|wrong| ParseError { at: at + wrong.valid_up_to(), expected: "valid UTF-8" })?;
+/// The text, if it is without characters that no address should have: controls, spaces other than U+0020, and what
+/// looks like a dot to some and not to others.
+fn checked(text: &str, at: usize) -> Result<&str, ParseError> {
     if !text.is_ascii() {
         for (offset, c) in text.char_indices().filter(|(_, c)| !c.is_ascii()) {
             let bidi = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

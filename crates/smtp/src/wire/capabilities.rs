@@ -111,7 +111,7 @@ impl Capabilities {
     fn add(&mut self, line: &str) {
         let line = line.trim_ascii();
         // Old servers write "AUTH=LOGIN PLAIN", from a draft of RFC 2554.
-        let end = line.find([' ', '\t', '=']).unwrap_or(line.len());
+        let end = memchr::memchr3(b' ', b'\t', b'=', line.as_bytes()).unwrap_or(line.len());
         let (keyword, params) = (&line[..end], line[end..].trim_start_matches([' ', '\t', '=']));
         //= 5321-4.1.1.1-3
         let is = |name: &str| keyword.eq_ignore_ascii_case(name);

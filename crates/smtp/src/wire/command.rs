@@ -78,7 +78,10 @@ impl Verb {
     /// The verb a line begins with, in any case.
     //= 5321-2.4-1, 5321-4.5.1-1
     pub fn of(line: &[u8]) -> Option<Self> {
-        let end = line.iter().take(9).position(|&b| b == b' ').unwrap_or(line.len());
+        let end = match line.get(4) {
+            None | Some(b' ') => 4,
+            Some(_) => line.iter().take(9).position(|&b| b == b' ').unwrap_or(line.len()),
+        };
         if end == 8 && line[..8].eq_ignore_ascii_case(b"STARTTLS") {
             return Some(Self::StartTls);
         }

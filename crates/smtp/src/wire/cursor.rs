@@ -6,21 +6,27 @@ use postrider_core::ParseError;
 #[derive(Clone)]
 pub(crate) struct Cursor<'a> {
     octets: &'a [u8],
+    /// The octets as text, if all of them are UTF-8: so that this is found out once.
+    text: Option<&'a str>,
     at: usize,
 }
 
 impl<'a> Cursor<'a> {
     pub(crate) fn new(octets: &'a [u8]) -> Self {
-        Self { octets, at: 0 }
+        Self { octets, text: core::str::from_utf8(octets).ok(), at: 0 }
     }
 
     pub(crate) fn at(&self) -> usize {
         self.at
     }
 
-    /// All octets, also those before the position.
-    pub(crate) fn all(&self) -> &'a [u8] {
-        self.octets
+    /// What was walked over since the position was `start`. It must end before an ASCII character, and begin at one.
+    pub(crate) fn since(&self, start: usize) -> Result<&'a str, ParseError> {
+        if let Some(text) = self.text.and_then(|text| text.get(start..self.at)) {
+            return Ok(text);
+        }
+        core::str::from_utf8(&self.octets[start..self.at])
+            .map_err(|wrong| ParseError { at: start + wrong.valid_up_to(), expected: "valid UTF-8" })
     }
 
     pub(crate) fn rest(&self) -> &'a [u8] {
@@ -53,6 +59,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes octets as long as `wanted` holds.
+    #[inline]
     pub(crate) fn take_while(&mut self, wanted: impl Fn(u8) -> bool) -> &'a [u8] {
         let rest = self.rest();
         let run = rest.iter().position(|&b| !wanted(b)).unwrap_or(rest.len());

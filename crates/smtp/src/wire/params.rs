@@ -4,6 +4,7 @@
 use super::terms::short_number;
 use super::{Cursor, DeliverBy, Hold, Priority, Solicitation, ValidSince};
 use crate::address::{Mailbox, ReversePath};
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -232,6 +233,7 @@ pub enum ParamError {
 impl MailParams {
     /// Reads what stands after the path: nothing, or a space and parameters.
     //= 3461-4.3-1
+    #[inline]
     pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Self, ParamError> {
         let mut params = Self::default();
         while let Some((at, name, value)) = next(cursor)? {
@@ -346,6 +348,7 @@ impl MailParams {
 
 impl RcptParams {
     /// Reads what stands after the path: nothing, or a space and parameters.
+    #[inline]
     pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Self, ParamError> {
         let mut params = Self::default();
         while let Some((at, name, value)) = next(cursor)? {
@@ -461,10 +464,7 @@ fn value<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], ParseError> {
     if value.is_empty() {
         return cursor.fail("a parameter's value");
     }
-    match core::str::from_utf8(value) {
-        Ok(_) => Ok(value),
-        Err(wrong) => Err(ParseError { at: start + wrong.valid_up_to(), expected: "valid UTF-8" }),
-    }
+    cursor.since(start).map(str::as_bytes)
 }
 
 /// A value by its type.
@@ -549,13 +549,16 @@ fn original(value: &[u8]) -> Option<OriginalRecipient> {
     let semicolon = memchr::memchr(b';', value)?;
     let address_type = core::str::from_utf8(&value[..semicolon]).ok()?;
     let utf8 = address_type.eq_ignore_ascii_case("utf-8");
-    let address = if utf8 { utf8_xtext(&value[semicolon + 1..])? } else { xtext(&value[semicolon + 1..])? };
+    let address = if utf8 { utf8_xtext(&value[semicolon + 1..])?.into() } else { xtext(&value[semicolon + 1..])? };
     OriginalRecipient::new(address_type, &address).ok()
 }
 
 /// RFC 3461, 4: printable ASCII but `+` and `=`, and `+` with two upper case hexadecimal digits. What it decodes to
 /// must be ASCII without controls here: nothing we take as xtext may hold them.
-pub(super) fn xtext(encoded: &[u8]) -> Option<String> {
+pub(super) fn xtext(encoded: &[u8]) -> Option<Cow<'_, str>> {
+    if encoded.iter().all(|b| matches!(b, b'!'..=b'*' | b','..=b'<' | b'>'..=b'~')) {
+        return core::str::from_utf8(encoded).ok().map(Cow::Borrowed);
+    }
     let mut plain = String::with_capacity(encoded.len());
     let mut octets = encoded.iter();
     while let Some(&octet) = octets.next() {
@@ -569,7 +572,7 @@ pub(super) fn xtext(encoded: &[u8]) -> Option<String> {
         }
         plain.push(char::from(octet));
     }
-    Some(plain)
+    Some(Cow::Owned(plain))
 }
 
 /// RFC 6533, 3: xtext with `\x{...}` for a character, or UTF-8 as it is.

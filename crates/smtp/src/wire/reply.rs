@@ -141,14 +141,19 @@ impl fmt::Debug for EnhancedCode {
 /// The code at the beginning of `text`, and where the text after it and one space begins.
 fn split_enhanced(text: &[u8]) -> Option<(EnhancedCode, usize)> {
     fn number(text: &[u8], at: &mut usize) -> Option<u16> {
-        let digits = text[*at..].iter().take(4).take_while(|b| b.is_ascii_digit()).count();
-        // RFC 2034, 4: no leading zeros.
-        if digits == 0 || digits > 3 || (digits > 1 && text[*at] == b'0') {
-            return None;
+        let start = *at;
+        let mut value = 0;
+        while let Some(octet) = text.get(*at)
+            && octet.is_ascii_digit()
+        {
+            value = value * 10 + u16::from(octet - b'0');
+            *at += 1;
+            // RFC 2034, 4: up to three digits, without leading zeros.
+            if *at - start > 3 || (*at - start == 2 && text[start] == b'0') {
+                return None;
+            }
         }
-        let value = text[*at..*at + digits].iter().fold(0, |n, b| n * 10 + u16::from(b - b'0'));
-        *at += digits;
-        Some(value)
+        (*at > start).then_some(value)
     }
     let class = match text.first()? {
         b @ (b'2' | b'4' | b'5') if text.get(1) == Some(&b'.') => b - b'0',
@@ -180,6 +185,9 @@ pub struct Reply {
     /// The texts of all lines, enhanced codes included, with LF between them: no text can hold one.
     text: Vec<u8>,
 }
+
+/// Octets for the text of a reply of several lines, to begin with.
+const LINES: usize = 512;
 
 /// How many bytes of a reply's text `Display` shows.
 const SHOWN: usize = 512;
@@ -352,14 +360,8 @@ impl ReplyReader {
     /// [`ReplyError`]; what follows cannot be understood then.
     pub fn line(&mut self, line: &[u8]) -> Result<Option<Reply>, ReplyError> {
         let malformed = |at, expected| Err(ReplyError::Malformed(ParseError { at, expected }));
-        let code = match line.get(..3) {
-            Some(digits) if digits.iter().all(u8::is_ascii_digit) => {
-                let number = digits.iter().fold(0, |n, b| n * 10 + u16::from(b - b'0'));
-                ReplyCode::new(number)
-            }
-            Some(_) | None => None,
-        };
-        let Some(code) = code else { return malformed(0, "a reply code") };
+        let [a @ b'2'..=b'5', b @ b'0'..=b'5', c @ b'0'..=b'9', ..] = line else { return malformed(0, "a reply code") };
+        let code = ReplyCode([a, b, c].into_iter().fold(0, |n, digit| n * 10 + u16::from(digit - b'0')));
         //= 2920-3.1-4, 2920-3.1-6, 5321-4.2-2
         let last = match line.get(3) {
             // RFC 5321, 4.2: servers should send the space, clients should do without.
@@ -387,6 +389,10 @@ impl ReplyReader {
         }
         if self.text.len().saturating_add(text.len()) > self.octet_limit {
             return Err(ReplyError::TooLong { what: "octets", limit: self.octet_limit });
+        }
+        if self.text.capacity() == 0 {
+            // The length of what follows is not known. Most replies to EHLO fit, and so grow no more.
+            self.text.reserve_exact(if last { text.len() } else { LINES.min(self.octet_limit).max(text.len()) });
         }
         self.text.extend_from_slice(text);
         if !last {
