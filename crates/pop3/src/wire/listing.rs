@@ -37,13 +37,20 @@ impl UniqueId {
     /// [`UniqueIdError`] if it is too long, empty, or holds something else than printable ASCII.
     //= 1939-7-2
     pub fn new(id: &str) -> Result<Self, UniqueIdError> {
-        let id = id.as_bytes();
-        if !(1..=LONGEST).contains(&id.len()) || visible(id) < id.len() {
-            return Err(UniqueIdError);
+        match id.as_bytes() {
+            id if visible(id) == id.len() => Self::of_visible(id).ok_or(UniqueIdError),
+            _ => Err(UniqueIdError),
+        }
+    }
+
+    /// `id` is known to be printable ASCII.
+    fn of_visible(id: &[u8]) -> Option<Self> {
+        if id.is_empty() || id.len() > LONGEST {
+            return None;
         }
         let mut octets = [0; LONGEST];
         octets[..id.len()].copy_from_slice(id);
-        Ok(Self { octets, length: id.len() as u8 })
+        Some(Self { octets, length: id.len() as u8 })
     }
 
     /// The id.
@@ -112,6 +119,5 @@ pub fn unique_id_listing(line: &[u8]) -> Result<(u32, Option<UniqueId>), ParseEr
     let (message, rest) = word(line).ok_or(ParseError { at: 0, expected: "a message number" })?;
     let (id, after) = rest.split_at(visible(rest));
     let is_word = matches!(after, [] | [b' ' | b'\t', ..]);
-    let id = core::str::from_utf8(id).ok().filter(|_| is_word);
-    Ok((saturated(message), id.and_then(|id| UniqueId::new(id).ok())))
+    Ok((saturated(message), if is_word { UniqueId::of_visible(id) } else { None }))
 }
