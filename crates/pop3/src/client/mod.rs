@@ -529,6 +529,7 @@ impl Machine for Client {
                 self.close(Closed::TimedOut);
                 continue;
             }
+            self.link.release();
             return Step::Idle { deadline: self.patience.deadline() };
         }
     }

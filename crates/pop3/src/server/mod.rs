@@ -552,6 +552,7 @@ impl Machine for Server {
                 }
                 continue;
             }
+            self.link.release();
             return Step::Idle { deadline: self.patience.deadline() };
         }
     }

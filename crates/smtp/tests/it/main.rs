@@ -4,6 +4,7 @@ mod chunking;
 mod client_cases;
 mod client_talks;
 mod converse;
+mod costs;
 mod data;
 mod dialogue;
 mod evil;
