@@ -10,7 +10,7 @@ mod smtp;
 
 pub use imap::{imap_commands, imap_envelopes, imap_flags, imap_list, imap_literal, imap_search};
 pub use mime::{mime_message, text};
-pub use smtp::{pop3_list, pop3_uidl, smtp_commands, smtp_data, smtp_replies};
+pub use smtp::{pop3_list, pop3_uidl, smtp_commands, smtp_data, smtp_ehlo, smtp_replies};
 
 /// SplitMix64.
 #[derive(Clone, Debug)]

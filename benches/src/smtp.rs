@@ -27,17 +27,20 @@ pub fn smtp_commands(count: usize) -> Vec<Vec<u8>> {
     commands
 }
 
+/// The reply to an EHLO.
+pub fn smtp_ehlo() -> &'static str {
+    "250-mx1.example.com at your service, [192.0.2.1]\r\n250-SIZE 157286400\r\n250-8BITMIME\r\n250-STARTTLS\r\n\
+     250-AUTH PLAIN LOGIN XOAUTH2\r\n250-ENHANCEDSTATUSCODES\r\n250-PIPELINING\r\n250-CHUNKING\r\n250-DSN\r\n\
+     250 SMTPUTF8\r\n"
+}
+
 /// So many replies in one stream: EHLO's, with enhanced codes, of one line and of several.
 pub fn smtp_replies(count: usize) -> Vec<u8> {
     let mut dice = Dice::new(10);
     let mut out = String::new();
     for _ in 0..count {
         match dice.within(0, 10) {
-            0 | 1 => out.push_str(
-                "250-mx1.example.com at your service, [192.0.2.1]\r\n250-SIZE 157286400\r\n250-8BITMIME\r\n250-STARTTLS\r\n\
-                 250-AUTH PLAIN LOGIN XOAUTH2\r\n250-ENHANCEDSTATUSCODES\r\n250-PIPELINING\r\n250-CHUNKING\r\n250-DSN\r\n\
-                 250 SMTPUTF8\r\n",
-            ),
+            0 | 1 => out.push_str(smtp_ehlo()),
             2..=5 => write!(out, "250 2.1.{} OK {:x} - accepted\r\n", dice.within(0, 6), dice.bits())
                 .expect("writing to a string"),
             6 => out.push_str("354 Go ahead\r\n"),

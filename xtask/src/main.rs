@@ -10,6 +10,7 @@ const USAGE: &str = "\
 cargo xtask test                       everything: format, lints, no_std, documentation, all tests
 cargo xtask interop [filter]           only the tests against other people's mail software
 cargo xtask bench [filter]             the benchmarks, ours beside the peers
+cargo xtask bench --count [filter]     their instructions instead of their times, for which valgrind is needed
 cargo xtask fuzz [target] [seconds]    one fuzz target, or each of them, for so long (30 s)
 cargo xtask ledger [--full | --write]   what the RFCs require and where it is done; or its page, docs/requirements.md";
 
@@ -20,6 +21,8 @@ fn main() -> ExitCode {
         ["test"] => steps::test(),
         ["interop"] => steps::interop(None),
         ["interop", filter] => steps::interop(Some(filter)),
+        ["bench", "--count"] => steps::count(""),
+        ["bench", "--count", filter] => steps::count(filter),
         ["bench", filter @ ..] => steps::bench(filter),
         ["fuzz"] => steps::fuzz(None, 30),
         ["fuzz", target] => steps::fuzz(Some(target), 30),

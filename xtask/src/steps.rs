@@ -51,6 +51,42 @@ pub(crate) fn bench(filter: &[&str]) -> Outcome {
     cargo("benchmarks", &run)
 }
 
+/// What cachegrind says that a piece of work costs: steadier than times, and the same on any machine of a kind.
+pub(crate) fn count(filter: &str) -> Outcome {
+    const RUNNER: &str = "target.'cfg(all())'.runner = 'valgrind --tool=cachegrind --cachegrind-out-file=/dev/null'";
+    const BENCH: [&str; 6] = ["bench", "--quiet", "-p", "postrider-benches", "--bench", "count"];
+    if !succeeds("valgrind", &["--version"]) {
+        return Err("valgrind is not installed".into());
+    }
+    let list = output(Command::new("cargo").args(BENCH))?.0;
+    let instructions = |work: [&str; 3]| -> Result<u64, String> {
+        let mut command = Command::new("cargo");
+        let (_, said) = output(command.args(["--config", RUNNER]).args(BENCH).arg("--").args(work))?;
+        let line = said.lines().find_map(|line| line.split_once("refs:"));
+        let digits = line.map(|(_, count)| count.replace(',', ""));
+        digits.and_then(|count| count.trim().parse().ok()).ok_or(format!("cachegrind did not count:\n{said}"))
+    };
+    for line in list.lines().filter(|line| line.contains(filter)) {
+        let [group, number, amount, unit, what, who] = line.split('\t').collect::<Vec<_>>()[..] else { continue };
+        let amount: f64 = amount.parse().map_err(|_| format!("not a line of the list: {line}"))?;
+        // The first time is not counted: it is for what is done once, as the making of the input is.
+        let (first, both) = (instructions([group, number, "1"])?, instructions([group, number, "2"])?);
+        let each = both.saturating_sub(first) as f64 / amount;
+        println!("{what:36} {who:24} {each:10.2} instructions / {unit}");
+    }
+    Ok(())
+}
+
+/// What a command writes to its two outputs, if it succeeds.
+fn output(command: &mut Command) -> Result<(String, String), String> {
+    let ran = command.current_dir(root()).output().map_err(|e| format!("{command:?}: {e}"))?;
+    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+    if !ran.status.success() {
+        return Err(format!("{command:?}:\n{}", text(&ran.stderr)));
+    }
+    Ok((text(&ran.stdout), text(&ran.stderr)))
+}
+
 /// One fuzz target, or all, for some seconds each.
 pub(crate) fn fuzz(target: Option<&str>, seconds: u32) -> Outcome {
     if !succeeds("cargo", &["fuzz", "--version"]) {
