@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use crate::steps::succeeds;
 
 /// A file of each package, and the package.
-const NEEDED: [(&str, &str); 20] = [
+const NEEDED: [(&str, &str); 22] = [
     ("/usr/lib/postfix/sbin/master", "postfix"),
     ("/usr/lib/dovecot/imap", "dovecot-imapd"),
     ("/usr/lib/dovecot/pop3", "dovecot-pop3d"),

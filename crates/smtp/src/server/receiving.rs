@@ -22,6 +22,7 @@ pub(super) struct Receiving {
 
 /// How its octets are read.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a message being received is in a box as it is")]
 enum Reader {
     Data(DataReader),
     Chunks(ChunkReader),
