@@ -600,7 +600,8 @@ mod tests {
             let mut expected = transaction.params.clone();
             expected.auth = None;
             let to = Recipient { to: "<bob@else.test>".parse().unwrap(), params: recipient.parse().unwrap() };
-            let written = serde_json::to_vec(&Envelope::of(&transaction, "else.test", std::slice::from_ref(&to))).unwrap();
+            let written =
+                serde_json::to_vec(&Envelope::of(&transaction, "else.test", std::slice::from_ref(&to))).unwrap();
             let (_, read) = Envelope::read(&written).unwrap();
             assert_eq!((read.params, read.recipients), (expected, vec![to]));
         }
