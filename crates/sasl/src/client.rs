@@ -12,6 +12,7 @@ pub trait Mechanism: Send {
     fn name(&self) -> MechanismName;
 
     /// The message that may be sent with the mechanism's name; `None` if the server must speak first.
+    //= 4422-5-1
     fn initial(&mut self) -> Option<Secret<Vec<u8>>>;
 
     /// Answers a challenge, decoded. If the initial response could not be sent with the name, the server sends an empty
@@ -196,6 +197,7 @@ macro_rules! says_one_thing {
 }
 says_one_thing!(Plain, External, Anonymous);
 
+//= 4616-2-3
 pub(crate) fn sendable(value: &str) -> Result<(), MechanismError> {
     if value.is_empty() || value.contains('\0') { Err(MechanismError::Unsendable) } else { Ok(()) }
 }

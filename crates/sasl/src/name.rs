@@ -92,7 +92,7 @@ impl MechanismName {
     ///
     /// Unknown mechanisms are taken for such. Of CRAM-MD5 and SCRAM the reader gets enough to try passwords at leisure,
     /// with SCRAM at the cost of its iterations for each.
-    //= 5034-4-20
+    //= 5034-4-20, 4616-1-1, 7628-3-1
     pub fn exposes_secret(&self) -> bool {
         match self {
             Self::Plain | Self::Login | Self::XOAuth2 | Self::OAuthBearer | Self::Other(_) => true,

@@ -39,6 +39,7 @@ impl OAuthBearer {
     ///
     /// # Errors
     /// As [`XOAuth2::new`], and for the host as for the user.
+    //= 7628-3.1-2
     pub fn new(user: &str, token: &Secret<String>, host: &str, port: u16) -> Result<Self, MechanismError> {
         sendable(user, token)?;
         sendable(host, token)?;
@@ -64,6 +65,7 @@ impl OneToken {
     }
 
     /// A challenge after the token is the server's explanation of a failure. It wants an answer, then refuses.
+    //= 7628-3-2, 7628-3.2.3-1
     fn give_up(&mut self, answer: &[u8]) -> Result<Secret<Vec<u8>>, MechanismError> {
         if self.message.is_some() || self.failed {
             return Err(MechanismError::Unexpected);
@@ -132,6 +134,7 @@ pub(crate) fn oauthbearer(message: &[u8]) -> Result<Attempt, ExchangeError> {
 }
 
 /// Reads `(^A key=value)* ^A ^A` for the one token in it.
+//= 7628-3.1-1
 fn fields(fields: &[u8]) -> Result<Secret<String>, ExchangeError> {
     let inner = fields.strip_prefix(b"\x01").and_then(|rest| rest.strip_suffix(b"\x01\x01"));
     let inner = inner.ok_or(ExchangeError::Malformed("the fields end with two ^A"))?;
@@ -192,7 +195,7 @@ mod tests {
     }
 
     /// RFC 7628, 4.1 and 4.3.
-    //= 5034-4-20
+    //= 5034-4-20, 7628-3-2, 7628-3.1-2, 7628-3.2.3-1, 7628-3.1-1
     #[test]
     fn oauthbearer_is_as_in_the_examples_of_the_standard() {
         let secret = token("vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==");

@@ -189,7 +189,7 @@ fn optional(part: &[u8], expected: &'static str) -> Result<Option<String>, Excha
 }
 
 /// RFC 4616, 2: `[authzid] NUL authcid NUL passwd`, the last two not empty.
-//= 4954-4-16, 5034-4-14
+//= 4954-4-16, 5034-4-14, 4616-2-3, 4616-2-4
 fn plain(message: &[u8]) -> Result<Attempt, ExchangeError> {
     let mut parts = message.split(|&b| b == 0);
     let (Some(authorization), Some(user), Some(password), None) =
@@ -209,6 +209,7 @@ fn plain(message: &[u8]) -> Result<Attempt, ExchangeError> {
     })
 }
 
+//= 4616-2-2
 fn text(part: &[u8], expected: &'static str) -> Result<String, ExchangeError> {
     if part.is_empty() || part.contains(&0) {
         return Err(ExchangeError::Malformed(expected));
@@ -253,7 +254,7 @@ mod tests {
         assert_eq!(attempt(exchange.respond(b"\0a\0b")).1, "a");
     }
 
-    //= 4954-4-16
+    //= 4954-4-16, 4616-2-2, 4616-2-3, 4616-2-4
     #[test]
     fn plain_refuses_what_is_not_plain() {
         for bad in [&b""[..], b"a", b"\0", b"\0a", b"\0\0", b"\0a\0", b"\0\0b", b"\0a\0b\0", b"\0a\0b\0c"] {

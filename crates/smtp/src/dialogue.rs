@@ -167,12 +167,15 @@ impl Dialogue {
                 Phase::Chunks | Phase::Body | Phase::Over => Err(OutOfOrder::WithinMessage),
             },
             Verb::Bdat | Verb::Burl if self.phase == Phase::Recipients && !self.extended => Err(OutOfOrder::EhloFirst),
+            //= 3030-2-1
             Verb::Data | Verb::Bdat | Verb::Burl => match self.phase {
                 Phase::Connected => Err(OutOfOrder::HelloFirst),
+                //= 3030-2-2
                 Phase::Ready => Err(OutOfOrder::MailFirst),
                 //= 2920-3.2-3, 2920-3.2-4
                 Phase::Mail => Err(OutOfOrder::NoRecipient),
                 Phase::Recipients => Ok(()),
+                //= 3030-2-8
                 // RFC 3030, 2: the two are not mixed.
                 Phase::Chunks if verb == Verb::Data => Err(OutOfOrder::Chunked),
                 Phase::Chunks | Phase::Body | Phase::Over => Ok(()),

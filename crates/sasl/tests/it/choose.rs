@@ -60,6 +60,7 @@ fn plus_needs_something_to_bind_to() {
     assert_eq!(chosen(&password(), &ALL, &Security::Plaintext), Ok(MechanismName::ScramSha256));
 }
 
+//= 7628-3-1
 #[test]
 fn case_9_nothing_is_shown_before_tls() {
     let open = [MechanismName::Plain, MechanismName::Login];

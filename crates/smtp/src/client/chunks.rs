@@ -54,6 +54,7 @@ impl Chunks {
         Self { writer, held: Held::default(), ending: false, taken: 0 }
     }
 
+    //= 3030-2-9
     fn put(&mut self, octets: &[u8], shared: Option<&Bytes>) -> Result<(), BadBody> {
         match (&mut self.writer, shared) {
             (Some(writer), _) => writer.put(octets, shared, &mut self.held)?,
@@ -168,6 +169,7 @@ impl Client {
     }
 
     /// Sends no further chunk. When those under way are answered, RSET ends the transaction.
+    //= 3030-2-3, 3030-2-6
     pub(super) fn give_up_chunks(&mut self) {
         self.stage = Stage::GivenUp;
     }

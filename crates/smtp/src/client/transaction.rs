@@ -104,6 +104,7 @@ pub enum SendError {
     #[error("the message needs 8BITMIME, which the server does not offer")]
     NeedsEightBitMime,
     /// The message needs BINARYMIME, and CHUNKING for it.
+    //= 3030-3-4, 3030-3-5
     #[error("the message needs BINARYMIME, which the server does not offer")]
     NeedsBinaryMime,
     /// An address is not ASCII, or SMTPUTF8 was asked for; the server does not offer it. Nothing is converted: a domain

@@ -57,6 +57,7 @@ impl Server {
         }
     }
 
+    //= 3030-3-1
     fn receive_chunks(&self) -> Box<Receiving> {
         let binary = self.body_type == Some(BodyType::BinaryMime);
         Box::new(Receiving::chunks(&self.config, binary, self.accepted.clone()))
@@ -105,6 +106,7 @@ impl Server {
                     }
                 }
                 (Fate::Kept, None) => unreachable!("a chunk that is kept has a message"),
+                //= 3030-2-5, 3030-2-7
                 (Fate::Dropped { .. }, _) => {
                     self.link.advance(taken);
                     self.link.trace_octets_in(taken as u64);
@@ -136,6 +138,7 @@ impl Server {
                     self.forget_transaction();
                     return self.dialogue.message_over();
                 }
+                //= 3030-2-4
                 self.dialogue.replied(Verb::Bdat, ReplyClass::Done);
                 let text = Text::lossy(&format!("{} octets received", chunk.size), 80);
                 self.put(&Reply::new(
@@ -148,6 +151,7 @@ impl Server {
     }
 
     /// All parts have come.
+    //= 2033-4.3-1
     fn message_complete(&mut self) {
         let Some(mut receiving) = self.message.take() else {
             unreachable!("a last part is part of a message");

@@ -160,6 +160,7 @@ impl Server {
         //= 5321-2.3.8-1
         if line.end == LineEnd::Lf || memchr::memchr2(b'\r', 0, octets).is_some() {
             // RFC 5321, 2.3.8: CR and LF only as CRLF.
+            //= 3030-2-10
             self.wrong(no(500, 5, 2, "A line ends with CRLF and holds neither CR, LF nor NUL"));
             self.refused_data = octets.get(..4).is_some_and(|word| word.eq_ignore_ascii_case(b"DATA"));
             return;
@@ -212,6 +213,7 @@ impl Server {
             Command::Rcpt { to, params } => self.rcpt(to, params),
             Command::Data if self.body_type == Some(BodyType::BinaryMime) => {
                 // RFC 3030, 3.
+                //= 3030-3-2
                 self.wrong(no(503, 5, 1, "BINARYMIME needs BDAT"));
                 self.data_refused();
             }

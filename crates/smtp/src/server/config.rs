@@ -166,7 +166,7 @@ impl Config {
     }
 
     /// Whether a mechanism may be used now.
-    //= 4954-4-18, 4954-9-2, 4954-6-4
+    //= 4954-4-18, 4954-9-2, 4954-6-4, 4422-6.1.2-1, 4422-6.1.2-2
     pub(super) fn permits(&self, mechanism: &MechanismName, tls: bool) -> bool {
         tls || self.plaintext_auth || !mechanism.exposes_secret()
     }
@@ -287,7 +287,7 @@ impl Default for Limits {
             //= 5321-4.5.3.1.4-1, 3461-5.4-2
             command_line: 2048,
             line_excess: 1 << 20,
-            //= 4954-4-13
+            //= 4954-4-13, 4616-2-1
             auth_line: 12_288,
             //= 5321-4.5.3.1.6-1
             text_line: 65_536,

@@ -37,6 +37,7 @@ fn hears(config: &Config, parts: &[&[u8]]) -> Heard {
     heard
 }
 
+//= 3030-2-4
 #[test]
 fn chunks_come_as_one_message_and_many_may_be_in_flight() {
     let parts = [&b"Subject: a\r\n\r\nfirst\r"[..], b"", b"\n.\r\n..second\r\n"];
@@ -49,6 +50,7 @@ fn chunks_come_as_one_message_and_many_may_be_in_flight() {
     assert!(heard.said.contains("250 2.0.0 20 octets received"), "{}", heard.said);
 }
 
+//= 3030-2-2
 #[test]
 fn a_second_message_follows_the_first() {
     let next = b"MAIL FROM:<b@c.example>\r\nRCPT TO:<y@mx.example>\r\n";
@@ -68,6 +70,7 @@ fn case_25_bad_sizes_are_refused_and_what_follows_is_no_command() {
     }
 }
 
+//= 3030-2-5, 3030-2-7
 #[test]
 fn case_25_the_octets_of_a_refused_chunk_are_consumed() {
     let evil = bdat(b"MAIL FROM:<evil@c.example>\r\n", true);
@@ -98,6 +101,7 @@ fn case_25_a_refused_chunk_beyond_all_limits_ends_the_session() {
     assert!(matches!(heard.closed, Some(Closed::Protocol(ProtocolError::TooMuch { .. }))));
 }
 
+//= 3030-2-8, 3030-2-1
 #[test]
 fn case_26_data_and_chunks_do_not_mix() {
     let chunk = bdat(b"one\r\n", false);
@@ -144,6 +148,7 @@ fn case_26_rset_between_chunks_forgets_them() {
     assert_eq!((heard.taken, heard.resets), (vec![b"two\r\n".to_vec()], 1));
 }
 
+//= 3030-2-2
 #[test]
 fn case_26_without_recipients_there_is_no_chunk() {
     let mut server = Server::new(Arc::new(config()), 1);
@@ -165,6 +170,7 @@ fn case_26_without_recipients_there_is_no_chunk() {
     assert!(said.ends_with("550 5.1.1 No such mailbox\r\n554 5.5.1 No valid recipients\r\n"), "{said}");
 }
 
+//= 3030-3-1
 #[test]
 fn case_27_chunks_hold_lines_unless_they_are_binary() {
     let dots = b"a\r\n.\r\nMAIL FROM:<evil@c.example>\r\n";
@@ -188,6 +194,7 @@ fn case_27_chunks_hold_lines_unless_they_are_binary() {
     assert_eq!(heard.senders, ["a@c.example"]);
 }
 
+//= 3030-3-2
 #[test]
 fn case_27_binary_messages_come_in_chunks_only() {
     let envelope = b"EHLO c.example\r\nMAIL FROM:<a@c.example> BODY=BINARYMIME\r\nRCPT TO:<x@mx.example>\r\n";
@@ -268,6 +275,7 @@ fn case_28_chunks_without_the_last_deliver_nothing() {
     }
 }
 
+//= 2033-4.3-1
 #[test]
 fn lmtp_answers_for_each_recipient_after_the_last_chunk() {
     let mut config = Config::lmtp("mx.example".parse().expect("a name"));

@@ -83,7 +83,7 @@ fn case_01_a_legal_end_after_a_bare_cr_refuses_the_message_before_it() {
     assert!(heard.taken.is_empty());
 }
 
-//= 4954-4-13, 4954-4-14
+//= 4954-4-13, 4954-4-14, 4616-2-1
 #[test]
 fn case_10_an_auth_response_of_a_mebibyte_is_refused_in_bounded_memory() {
     let mut config = config().dangerous_allow_plaintext_auth();
@@ -237,6 +237,7 @@ fn long_and_foreign_reply_texts_fit_the_wire() {
     assert_eq!(out.lines().filter(|line| line.starts_with("450")).count(), 3);
 }
 
+//= 3030-2-10
 #[test]
 fn random_garbage_never_panics_and_cuts_do_not_matter() {
     const WORDS: [&[u8]; 22] = [
