@@ -9,6 +9,7 @@ use crate::wire::{
     Rfc822Part, SequenceSet, Store, Tag, TaggedCommand, UidSet, parse_command,
 };
 use alloc::string::String;
+use alloc::vec::Vec;
 use bytes::Bytes;
 use postrider_core::{Closed, ProtocolError, Text};
 use postrider_sasl::{Attempt, Channel, MechanismName, ServerExchange};

@@ -5,6 +5,7 @@ use crate::wire::{
     Append, Attribute, FlagChange, Flags, ListPattern, ListReturn, ListSelect, Mailbox, MailboxAttribute, SearchKey,
     SelectParams, StatusItems, UidSet,
 };
+use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use postrider_core::{Closed, Pending};

@@ -7,6 +7,7 @@ use crate::wire::{
     Announced, Append, Capability, Code, Command, Condition, Encoder, Frame, FrameError, Status, Tag, TaggedCommand,
     parse_command,
 };
+use alloc::string::String;
 use bytes::Bytes;
 use postrider_core::{Closed, Excerpt, Framed, ProtocolError, Text};
 use postrider_sasl::line::{self, Response};
