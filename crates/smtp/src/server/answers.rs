@@ -98,7 +98,7 @@ impl Server {
         let verdict = match (about, verdict) {
             (About::Said { reply, error }, _) => {
                 if error {
-                    return self.wrong(reply);
+                    return self.mistaken(reply);
                 }
                 return self.put(&reply);
             }

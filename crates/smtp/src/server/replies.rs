@@ -94,6 +94,11 @@ impl Server {
         if !self.slots.is_empty() {
             return self.say(reply, true);
         }
+        self.mistaken(reply);
+    }
+
+    /// As [`Server::wrong`], when it is this reply's turn.
+    pub(super) fn mistaken(&mut self, reply: Reply) {
         self.put(&reply);
         self.counts.errors += 1;
         let limits = &self.config.limits;
