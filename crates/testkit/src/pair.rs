@@ -197,6 +197,9 @@ impl<A: Session, B: Session> Pair<A, B> {
         for _ in 0..RUNAWAY {
             let (moved, deadline) = self.step(applications);
             if self.a.is_finished() && self.b.is_finished() {
+                // What the applications did last may have ended a session: it has yet to say so.
+                let _ = poll(&mut self.a, self.now, |a, event| applications.on_a(a, event, &mut self.rng));
+                let _ = poll(&mut self.b, self.now, |b, event| applications.on_b(b, event, &mut self.rng));
                 return Ok(());
             }
             if moved {
