@@ -392,4 +392,4 @@ impl Machine for Client {
     }
 }
 
-postrider_core::session_over_link!(Client, link);
+postrider_core::session_over_link!(Client, link, events);

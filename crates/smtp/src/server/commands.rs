@@ -147,7 +147,7 @@ impl Server {
                 _ => None,
             };
             let secret =
-                words.map(|n| memchr::memchr_iter(b' ', octets).nth(n).map_or(octets.len(), |space| space + 1));
+                words.map(|n| memchr::memchr2_iter(b' ', b'\t', octets).nth(n).map_or(octets.len(), |space| space + 1));
             self.link.trace_in(octets, secret);
         }
         if core::mem::take(&mut self.refused_data) && verb.is_none() {

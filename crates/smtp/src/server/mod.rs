@@ -408,4 +408,4 @@ impl Machine for Server {
     }
 }
 
-postrider_core::session_over_link!(Server, link);
+postrider_core::session_over_link!(Server, link, events);

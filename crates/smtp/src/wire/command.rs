@@ -75,12 +75,12 @@ impl Verb {
         Self::Xclient,
     ];
 
-    /// The verb a line begins with, in any case.
+    /// The verb a line begins with, in any case. A space or tab ends it, or the line.
     //= 5321-2.4-1, 5321-4.5.1-1
     pub fn of(line: &[u8]) -> Option<Self> {
         let end = match line.get(4) {
-            None | Some(b' ') => 4,
-            Some(_) => line.iter().take(9).position(|&b| b == b' ').unwrap_or(line.len()),
+            None | Some(b' ' | b'\t') => 4,
+            Some(_) => line.iter().take(9).position(|&b| matches!(b, b' ' | b'\t')).unwrap_or(line.len()),
         };
         if end == 8 && line[..8].eq_ignore_ascii_case(b"STARTTLS") {
             return Some(Self::StartTls);
@@ -317,13 +317,13 @@ impl Quirks {
 }
 
 impl Command {
-    /// Reads a line without its CRLF. White space at its end is nothing (RFC 5321, 4.1.1).
+    /// Reads a line without its CRLF. Spaces and tabs at its end are nothing (RFC 5321, 4.1.1).
     ///
     /// # Errors
     /// [`CommandError`] if it is no command.
     pub fn parse(line: &[u8], quirks: Quirks) -> Result<Self, CommandError> {
         //= 5321-4.1.1-1
-        let line = line.trim_ascii_end();
+        let line = trim_end(line);
         let verb = Verb::of(line).ok_or(CommandError::Unknown)?;
         let mut cursor = Cursor::new(line);
         cursor.skip(verb.as_str().len());
@@ -442,6 +442,14 @@ pub(crate) fn mail_line(from: &ReversePath, params: &MailParams) -> String {
 pub(crate) fn rcpt_line(to: &ForwardPath, params: &RcptParams) -> String {
     let mut line = format!("RCPT TO:{to}");
     params.encode(&mut line);
+    line
+}
+
+/// Without the spaces and tabs at its end. Whatever else is there is part of the line, as it is for [`Verb::of`].
+fn trim_end(mut line: &[u8]) -> &[u8] {
+    while let [rest @ .., b' ' | b'\t'] = line {
+        line = rest;
+    }
     line
 }
 

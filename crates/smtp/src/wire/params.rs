@@ -8,7 +8,7 @@ use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
+use core::fmt::{self, Write as _};
 use core::str::FromStr;
 use postrider_core::ParseError;
 
@@ -134,17 +134,19 @@ pub struct OriginalRecipient {
 
 impl OriginalRecipient {
     /// An address of the type `rfc822`, or `utf-8` if it needs that.
+    ///
+    /// # Errors
+    /// [`ParseError`] if the address is too long when it is encoded: such a message goes out without ORCPT.
     //= 3461-4.2-2
-    pub fn of(mailbox: &Mailbox) -> Self {
-        let address_type = if mailbox.is_ascii() { "rfc822" } else { "utf-8" };
-        Self { address_type: address_type.into(), address: mailbox.as_str().into() }
+    pub fn of(mailbox: &Mailbox) -> Result<Self, ParseError> {
+        Self::new(if mailbox.is_ascii() { "rfc822" } else { "utf-8" }, mailbox.as_str())
     }
 
     /// An address of any type, not encoded.
     ///
     /// # Errors
-    /// [`ParseError`] if the type is not an atom, or the address is empty, too long, holds a control character, or is
-    /// not ASCII while its type is not `utf-8`.
+    /// [`ParseError`] if the type is not an atom, or the address is empty, holds a control character, or is not ASCII
+    /// while its type is not `utf-8`, or both are longer than 500 octets as they are sent: encoded, with `;` between.
     pub fn new(address_type: &str, address: &str) -> Result<Self, ParseError> {
         if address_type.is_empty() || !address_type.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
             return Err(ParseError { at: 0, expected: "an address type" });
@@ -153,10 +155,41 @@ impl OriginalRecipient {
         if let Some((at, _)) = address.char_indices().find(|(_, c)| c.is_control() || !(utf8 || c.is_ascii())) {
             return Err(ParseError { at, expected: "a printable character" });
         }
-        if address.is_empty() || address.len() > ORIGINAL_LIMIT {
-            return Err(ParseError { at: 0, expected: "an address of 1 to 500 octets" });
+        let original = Self { address_type: address_type.into(), address: address.into() };
+        if address.is_empty() || original.encoded_len() > ORIGINAL_LIMIT {
+            return Err(ParseError { at: 0, expected: "an address, of at most 500 octets with its type when encoded" });
         }
-        Ok(Self { address_type: address_type.into(), address: address.into() })
+        Ok(original)
+    }
+
+    /// RFC 6533, 3: what is written as `\x{...}`, so that it is understood with and without SMTPUTF8.
+    fn is_escaped(&self, c: char) -> bool {
+        !c.is_ascii() || (c == '\\' && self.address_type.eq_ignore_ascii_case("utf-8"))
+    }
+
+    fn encode(&self, out: &mut String) {
+        write!(out, "{};", self.address_type).expect("a String takes everything");
+        for c in self.address.chars() {
+            let written = if self.is_escaped(c) {
+                write!(out, "\\x{{{:X}}}", u32::from(c))
+            } else {
+                write!(out, "{}", Xtext(c.encode_utf8(&mut [0; 4])))
+            };
+            written.expect("a String takes everything");
+        }
+    }
+
+    /// How many octets [`OriginalRecipient::encode`] writes.
+    fn encoded_len(&self) -> usize {
+        let len = |c: char| {
+            if self.is_escaped(c) {
+                let digits = (32 - u32::from(c).leading_zeros()).div_ceil(4) as usize;
+                "\\x{}".len() + digits
+            } else {
+                xtext_len(c.encode_utf8(&mut [0; 4]))
+            }
+        };
+        self.address_type.len() + 1 + self.address.chars().map(len).sum::<usize>()
     }
 
     /// The registered address type, `rfc822` or `utf-8` as a rule, in the case it came in.
@@ -298,7 +331,6 @@ impl MailParams {
     /// Writes each one with a space before it.
     //= 3461-4.5-1
     pub(crate) fn encode(&self, out: &mut String) {
-        use core::fmt::Write as _;
         let mut put = |text: fmt::Arguments<'_>| out.write_fmt(text).expect("a String takes everything");
         if let Some(size) = self.size {
             put(format_args!(" SIZE={size}"));
@@ -370,7 +402,6 @@ impl RcptParams {
 
     /// Writes each one with a space before it.
     pub(crate) fn encode(&self, out: &mut String) {
-        use core::fmt::Write as _;
         if let Some(Notify { success, failure, delay }) = self.notify {
             out.push_str(" NOTIFY=");
             let when = [(success, "SUCCESS"), (failure, "FAILURE"), (delay, "DELAY")];
@@ -385,17 +416,9 @@ impl RcptParams {
                 out.push_str("NEVER");
             }
         }
-        if let Some(OriginalRecipient { address_type, address }) = &self.original {
-            write!(out, " ORCPT={address_type};").expect("a String takes everything");
-            for c in address.chars() {
-                // RFC 6533, 3: utf-8-addr-xtext, understood with and without SMTPUTF8.
-                if c.is_ascii() && !(c == '\\' && address_type.eq_ignore_ascii_case("utf-8")) {
-                    let mut octet = [0; 4];
-                    write!(out, "{}", Xtext(c.encode_utf8(&mut octet))).expect("a String takes everything");
-                } else {
-                    write!(out, "\\x{{{:X}}}", u32::from(c)).expect("a String takes everything");
-                }
-            }
+        if let Some(original) = &self.original {
+            out.push_str(" ORCPT=");
+            original.encode(out);
         }
         if let Some(since) = &self.valid_since {
             write!(out, " RRVS={since}").expect("a String takes everything");

@@ -560,3 +560,47 @@ fn a_trace_of_a_live_session_shows_no_secrets() {
     ];
     assert_eq!(*seen.0.lock().expect("no test panics with it"), expected);
 }
+
+/// A driver stops at [`Session::is_finished`]: not before the last event was taken.
+#[test]
+fn a_session_is_not_finished_before_it_has_said_so() {
+    let (mut client, body) = invited();
+    client.abandon(body);
+    while !client.output().is_empty() {
+        let octets = client.output().len();
+        client.sent(octets);
+    }
+    assert!(!client.is_finished(), "the end was not reported yet");
+    let mut last = None;
+    while let Step::Event(event) = client.poll(Instant::ORIGIN) {
+        assert!(!client.is_finished() || matches!(event, Event::Closed(_)), "{event:?} is not the last event");
+        last = Some(event);
+    }
+    assert!(matches!(last, Some(Event::Closed(Closed::ByUs))), "{last:?}");
+    assert!(client.is_finished());
+}
+
+/// A client whose message is invited, by DATA.
+fn invited() -> (Client, Pending<ask::Body>) {
+    let mut client = Client::new(Arc::new(config()), 1);
+    let mut peer = Peer::new(OFFERS[0]);
+    let _ = client.receive(b"220 mx.example\r\n");
+    loop {
+        match client.poll(Instant::ORIGIN) {
+            Step::Event(Event::Ready) => {
+                client.send(envelope(1)).expect("nothing special is needed");
+            }
+            Step::Event(Event::BodyWanted { body, .. }) => return (client, body),
+            Step::Event(Event::Closed(why)) => panic!("{why:?}"),
+            Step::Event(_) => {}
+            Step::Idle { .. } => {
+                let octets = client.output().len();
+                peer.input.extend_from_slice(client.output());
+                client.sent(octets);
+                while let Some(reply) = peer.reply() {
+                    let _ = client.receive(format!("{reply}\r\n").as_bytes());
+                }
+            }
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use postrider_core::Text;
 use postrider_smtp::wire::{
     Capabilities, Command, EnvelopeId, Extension, Notify, OriginalRecipient, Parameter, Quirks, ReplyError,
-    ReplyReader, Ret,
+    ReplyReader, Ret, Verb,
 };
 use postrider_smtp::{
     AddressLiteral, Domain, EnhancedCode, ForwardPath, HelloName, Host, LocalPart, MailParams, Mailbox, RcptParams,
@@ -289,7 +289,7 @@ proptest! {
     ) {
         let mut params = RcptParams::default();
         params.notify = notify.map(|[success, failure, delay]| Notify { success, failure, delay });
-        params.original = original.as_ref().map(OriginalRecipient::of);
+        params.original = original.as_ref().and_then(|mailbox| OriginalRecipient::of(mailbox).ok());
         params.other = other;
         let to = ForwardPath::Mailbox(to);
         let line = Command::Rcpt { to: to.clone(), params: params.clone() }.encode();
@@ -331,4 +331,53 @@ fn replies_are_made_of_text() {
     assert_eq!(ReplyCode::new(199), None);
     assert_eq!(ReplyCode::new(262), None);
     assert_eq!(EnhancedCode::new(3, 0, 0), None);
+}
+
+/// What the session decides by the verb before it reads the rest must be what the rest is read as.
+#[test]
+fn the_verb_of_a_line_is_that_of_its_command() {
+    let cases = [
+        ("DATA\t", Some(Verb::Data), true),
+        ("DATA \t ", Some(Verb::Data), true),
+        ("STARTTLS\t", Some(Verb::StartTls), true),
+        ("data\tnow", Some(Verb::Data), false),
+        ("MAIL\tFROM:<a@b>", Some(Verb::Mail), false),
+        ("XCLIENT\tADDR=192.0.2.1", Some(Verb::Xclient), false),
+        ("DATA\r", None, false),
+        ("DATA\x0c", None, false),
+        ("DATA\x0b", None, false),
+        ("DATA\0", None, false),
+        ("RSET \r", Some(Verb::Rset), false),
+        ("\tDATA", None, false),
+    ];
+    for (line, verb, good) in cases {
+        assert_eq!(Verb::of(line.as_bytes()), verb, "{line:?}");
+        let read = Command::parse(line.as_bytes(), Quirks::NONE);
+        assert_eq!(read.as_ref().ok().map(Command::verb), verb.filter(|_| good), "{line:?}: {read:?}");
+    }
+}
+
+/// RFC 3461, 5.4: what cannot be taken by any server is not made, and what is made is taken.
+//= 3461-4.2-1
+#[test]
+fn limit_orcpt_counts_what_is_sent() {
+    let sent = |original: OriginalRecipient| {
+        let mut params = RcptParams::default();
+        params.original = Some(original);
+        params.to_string()
+    };
+    // 7 for `rfc822;`; `+` is sent as `+2B`, é as `\x{E9}`, and `\` of this type as `\x{5C}`.
+    for (kind, unit, octets) in [("rfc822", "a", 1), ("rfc822", "+", 3), ("utf-8", "é", 6), ("utf-8", "\\", 6)] {
+        let most = (500 - kind.len() - 1) / octets;
+        let longest = OriginalRecipient::new(kind, &unit.repeat(most)).expect("it fits");
+        let text = sent(longest.clone());
+        assert_eq!(text.len(), " ORCPT=".len() + kind.len() + 1 + most * octets);
+        assert_eq!(text.parse::<RcptParams>().expect("it is taken").original, Some(longest));
+        assert!(OriginalRecipient::new(kind, &unit.repeat(most + 1)).is_err(), "{kind} {unit}");
+    }
+    let wide = Mailbox::parse(&format!("{}@example.com", "é".repeat(32))).expect("an address");
+    assert!(OriginalRecipient::of(&wide).is_ok());
+    let domain = vec!["é".repeat(25); 4].join(".");
+    let wider = Mailbox::parse(&format!("a@{domain}.example")).expect("an address");
+    assert!(OriginalRecipient::of(&wider).is_err(), "its 100 letters alone are 600 octets");
 }

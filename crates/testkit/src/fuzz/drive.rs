@@ -78,6 +78,7 @@ pub(super) fn drive<S: Session, A: Actor<S>>(data: &[u8], start: impl FnOnce(&mu
             rest = &rest[n..];
         }
         actor.between(&mut session, &mut rng);
+        assert!(over || !session.is_finished(), "the session is finished before its last event was taken");
         let starved = room == 0 && session.output().is_empty();
         if rest.is_empty() && !eof && rng.one_in(8) {
             eof = true;
