@@ -85,11 +85,12 @@ pub enum Closed {
     Protocol(ProtocolError),
 }
 
-/// Implements [`Session`] for a type by its [`Link`](crate::Link). For those who write sessions.
+/// Implements [`Session`] for a type by its [`Link`](crate::Link) and the queue of events that wait for `poll`. For
+/// those who write sessions.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! session_over_link {
-    ($session:ty, $link:ident) => {
+    ($session:ty, $link:ident, $events:ident) => {
         impl $crate::Session for $session {
             fn window(&self) -> usize {
                 self.$link.window()
@@ -117,7 +118,7 @@ macro_rules! session_over_link {
                 self.$link.tls(done, result)
             }
             fn is_finished(&self) -> bool {
-                self.$link.is_finished()
+                self.$link.is_finished() && self.$events.is_empty()
             }
         }
     };

@@ -197,9 +197,6 @@ impl<A: Session, B: Session> Pair<A, B> {
         for _ in 0..RUNAWAY {
             let (moved, deadline) = self.step(applications);
             if self.a.is_finished() && self.b.is_finished() {
-                // What the applications did last may have ended a session: it has yet to say so.
-                let _ = poll(&mut self.a, self.now, |a, event| applications.on_a(a, event, &mut self.rng));
-                let _ = poll(&mut self.b, self.now, |b, event| applications.on_b(b, event, &mut self.rng));
                 return Ok(());
             }
             if moved {
@@ -217,11 +214,12 @@ impl<A: Session, B: Session> Pair<A, B> {
 
     /// One round. Says whether anything happened, and the earliest deadline.
     fn step(&mut self, applications: &mut impl Applications<A, B>) -> (bool, Option<Instant>) {
-        let (polled_a, deadline_a) = poll(&mut self.a, self.now, |a, event| applications.on_a(a, event, &mut self.rng));
-        let (polled_b, deadline_b) = poll(&mut self.b, self.now, |b, event| applications.on_b(b, event, &mut self.rng));
         let queued = (self.a.output().len(), self.b.output().len());
         let undone = applications.between(&mut self.a, &mut self.b, &mut self.rng);
         let written = queued != (self.a.output().len(), self.b.output().len());
+        // What the applications did of their own accord is seen at once: it may have ended a session, which says so.
+        let (polled_a, deadline_a) = poll(&mut self.a, self.now, |a, event| applications.on_a(a, event, &mut self.rng));
+        let (polled_b, deadline_b) = poll(&mut self.b, self.now, |b, event| applications.on_b(b, event, &mut self.rng));
 
         let mut moved = polled_a || polled_b || written || undone;
         let tls_fails = self.faults.tls_fails;

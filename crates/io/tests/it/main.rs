@@ -3,6 +3,7 @@
 
 use postrider_core::*;
 use postrider_io::{Tls, blocking, tls, tokio as async_io};
+use std::collections::VecDeque;
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +13,7 @@ struct Echo {
     link: Link,
     idle: Timer,
     asked: Option<u64>,
-    closed: Option<Closed>,
-    told: bool,
+    events: VecDeque<Event>,
 }
 
 enum Ask {}
@@ -32,7 +32,7 @@ impl Echo {
     fn new(id: SessionId) -> Self {
         let mut idle = Timer::OFF;
         idle.arm(Duration::from_secs(60));
-        Self { link: Link::new(id, LinkLimits::default()), idle, asked: None, closed: None, told: false }
+        Self { link: Link::new(id, LinkLimits::default()), idle, asked: None, events: VecDeque::new() }
     }
     fn answer(&mut self, pending: Pending<Ask>, line: &[u8]) {
         assert_eq!(Ok(self.asked.take().unwrap()), self.link.redeem(&pending));
@@ -44,20 +44,19 @@ impl Echo {
     }
     fn close(&mut self, why: Closed) {
         self.link.close(&why);
-        self.closed = Some(why);
+        self.events.push_back(Event::Closed(why));
     }
 }
 
-session_over_link!(Echo, link);
+session_over_link!(Echo, link, events);
 
 impl Machine for Echo {
     type Event = Event;
     fn poll(&mut self, now: Instant) -> Step<Event> {
-        if let Some(why) = self.closed.clone() {
-            if !self.told {
-                self.told = true;
-                return Step::Event(Event::Closed(why));
-            }
+        if let Some(event) = self.events.pop_front() {
+            return Step::Event(event);
+        }
+        if self.link.is_closed() {
             return Step::Idle { deadline: self.link.poll_closed(now) };
         }
         if let Some(failed) = self.link.take_tls_failure() {
@@ -115,20 +114,25 @@ struct Talker {
     next: usize,
     waiting: bool,
     closed: bool,
+    events: VecDeque<Vec<u8>>,
 }
 
 impl Talker {
     fn new(lines: &[&[u8]]) -> Self {
         let lines = lines.iter().map(|line| line.to_vec()).collect();
-        Self { link: Link::new(9, LinkLimits::default()), lines, next: 0, waiting: false, closed: false }
+        let link = Link::new(9, LinkLimits::default());
+        Self { link, lines, next: 0, waiting: false, closed: false, events: VecDeque::new() }
     }
 }
 
-session_over_link!(Talker, link);
+session_over_link!(Talker, link, events);
 
 impl Machine for Talker {
     type Event = Vec<u8>;
     fn poll(&mut self, now: Instant) -> Step<Vec<u8>> {
+        if let Some(event) = self.events.pop_front() {
+            return Step::Event(event);
+        }
         let free = !self.waiting && !self.link.is_gated() && !self.closed;
         if let Some(line) = self.lines.get(self.next).filter(|_| free) {
             self.link.put(line);
@@ -141,7 +145,8 @@ impl Machine for Talker {
                 self.link.begin_tls().unwrap();
             }
             self.next += 1;
-            return Step::Event(line.octets.to_vec());
+            self.events.push_back(line.octets.to_vec());
+            return self.poll(now);
         }
         let failed = self.link.take_tls_failure().map(Closed::Tls);
         if !self.closed && (failed.is_some() || self.link.is_exhausted() || self.next == self.lines.len()) {

@@ -535,4 +535,4 @@ impl Machine for Client {
     }
 }
 
-session_over_link!(Client, link);
+session_over_link!(Client, link, events);

@@ -558,4 +558,4 @@ impl Machine for Server {
     }
 }
 
-session_over_link!(Server, link);
+session_over_link!(Server, link, events);

@@ -118,7 +118,7 @@ impl Machine for Echo {
     }
 }
 
-session_over_link!(Echo, link);
+session_over_link!(Echo, link, events);
 
 pub(crate) struct EchoAdapter;
 
