@@ -45,9 +45,10 @@ pub(super) enum About {
         body: Option<BodyType>,
         require_tls: bool,
     },
-    /// `key` is how the recipient would stand in `Delivered-To`.
+    /// `key` is how the recipient would stand in `Delivered-To`, `domain` where it is, if either matters.
     Rcpt {
         key: Option<String>,
+        domain: Option<String>,
     },
     Data,
     Message,
@@ -160,8 +161,9 @@ impl Server {
                 //= 2920-3.2-10
                 self.put_accepted(accepted, "250 2.1.0 Sender OK");
             }
-            About::Rcpt { key } => {
+            About::Rcpt { key, domain } => {
                 self.accepted.extend(key);
+                self.domains.extend(domain);
                 self.dialogue.replied(Verb::Rcpt, ReplyClass::Done);
                 self.recipients += 1;
                 self.put_accepted(accepted, "250 2.1.5 Recipient OK");

@@ -18,8 +18,6 @@ pub(super) struct Chunk {
     pub(super) left: u64,
     size: u64,
     last: bool,
-    /// Octets on the wire since the rate was last looked at.
-    pub(super) recent: u64,
     fate: Fate,
 }
 
@@ -35,7 +33,7 @@ impl Server {
     /// BDAT has been read, and `refusal` says that it has no place now.
     pub(super) fn bdat(&mut self, size: u64, last: bool, refusal: Option<Reply>) {
         let limits = &self.config.limits;
-        let chunk = |fate| Box::new(Chunk { left: size, size, last, recent: 0, fate });
+        let chunk = |fate| Box::new(Chunk { left: size, size, last, fate });
         if let Some(reply) = refusal {
             let most = limits.message.saturating_add(limits.message_excess);
             if size > most {
@@ -90,7 +88,7 @@ impl Server {
         }
         if taken > 0 {
             chunk.left -= taken as u64;
-            chunk.recent += taken as u64;
+            self.timers.recent += taken as u64;
             self.timers.block.disarm();
             match (&chunk.fate, &mut self.message) {
                 (Fate::Kept, Some(receiving)) => {
@@ -116,8 +114,11 @@ impl Server {
         if let Stage::Chunk(chunk) = &self.stage
             && chunk.left == 0
         {
-            self.timers.rate.disarm();
             self.timers.block.disarm();
+            // A message that comes in many small chunks has to come as fast as any other.
+            if self.message.is_none() {
+                self.timers.rate_over();
+            }
             if let Stage::Chunk(chunk) = core::mem::replace(&mut self.stage, Stage::Command) {
                 self.chunk_over(*chunk);
             }
@@ -156,6 +157,7 @@ impl Server {
         let Some(mut receiving) = self.message.take() else {
             unreachable!("a last part is part of a message");
         };
+        self.timers.rate_over();
         let body = receiving.finish(&self.config.limits);
         if !body.is_empty() {
             self.events.push_back(Event::Body(body));

@@ -10,7 +10,7 @@ use crate::wire::{
     BodyType, ByMode, Command, CommandError, MailParams, ParamError, Parameter, Quirks, RcptParams, Reply, ReplyClass,
     Verb,
 };
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use postrider_core::{Closed, Excerpt, Framed, Line, LineEnd, Pending, ProtocolError};
 
 impl Server {
@@ -352,8 +352,25 @@ impl Server {
             //= 5321-4.5.3.1.8-2, 5321-4.5.3.1.10-1
             return self.say(no(452, 5, 3, "Too many recipients"), false);
         }
+        let domain = self.config.limits.recipient_domains.and_then(|_| to.mailbox());
+        let domain = domain.map(|mailbox| mailbox.host().as_str().to_ascii_lowercase());
+        if domain.as_ref().is_some_and(|domain| self.is_one_domain_too_many(domain)) {
+            // RFC 9422, 4.3.
+            return self.say(no(452, 5, 3, "Too many domains of recipients"), false);
+        }
         let key = to.mailbox().filter(|_| self.config.delivered_to).map(|mailbox| mailbox.as_str().into());
-        self.ask_about(About::Rcpt { key }, |answer: Pending<ask::Rcpt>| Event::Rcpt { answer, to, params });
+        self.ask_about(About::Rcpt { key, domain }, |answer: Pending<ask::Rcpt>| Event::Rcpt { answer, to, params });
+    }
+
+    /// Whether the limit would be broken by this one, were all undecided recipients accepted.
+    fn is_one_domain_too_many(&self, domain: &str) -> bool {
+        let open = self.slots.iter().filter_map(|slot| match &slot.about {
+            About::Rcpt { domain: Some(domain), .. } if !self.domains.contains(domain) => Some(&domain[..]),
+            _ => None,
+        });
+        let open: BTreeSet<&str> = open.collect();
+        let limit = self.config.limits.recipient_domains.map_or(usize::MAX, |limit| limit as usize);
+        !self.domains.contains(domain) && !open.contains(domain) && self.domains.len() + open.len() >= limit
     }
 
     pub(super) fn start_tls(&mut self) {

@@ -102,6 +102,9 @@ pub struct Config {
     pub parameters: Vec<String>,
     /// What becomes of messages with CR or LF alone. Default [`BareNewlines::Refuse`].
     pub bare_newlines: BareNewlines,
+    /// Whether messages are taken whose lines are longer than RFC 5321, 4.5.3.1.6 lets them be. Default true, since many
+    /// are sent: whoever passes them on must break their lines or encode them.
+    pub long_lines: bool,
     /// Bad grammar to put up with. Default none.
     pub quirks: Quirks,
     /// How much the server takes.
@@ -140,6 +143,7 @@ impl Config {
             extensions: Vec::new(),
             parameters: Vec::new(),
             bare_newlines: BareNewlines::Refuse,
+            long_lines: true,
             quirks: Quirks::NONE,
             limits: Limits::default(),
             plaintext_auth: false,
@@ -182,6 +186,8 @@ impl Config {
     /// What is offered over such a stream, besides what depends on who the client is.
     pub(super) fn capabilities(&self, security: &Security) -> Capabilities {
         let tls = security.is_tls();
+        // RFC 9422, 4: six digits, and not 0.
+        let sayable = |limit: &u32| (1..=999_999).contains(limit);
         Capabilities {
             //= 2033-5-1
             pipelining: true,
@@ -197,8 +203,9 @@ impl Config {
             //= 8689-2-4
             require_tls: self.require_tls && tls,
             auth: self.mechanisms(security),
-            recipients_max: u32::try_from(self.limits.recipients).ok(),
-            transactions_max: Some(self.limits.transactions),
+            recipients_max: u32::try_from(self.limits.recipients).ok().filter(sayable),
+            transactions_max: Some(self.limits.transactions).filter(sayable),
+            recipient_domains_max: self.limits.recipient_domains.filter(sayable),
             chunking: self.chunking,
             binary_mime: self.chunking && self.binary_mime,
             deliver_by: self.deliver_by,
@@ -227,8 +234,14 @@ pub struct Limits {
     pub line_excess: u64,
     /// Octets of an AUTH line or of a response to a challenge, without CRLF. Default 12,288 (RFC 4954, 4).
     pub auth_line: usize,
-    /// Octets of a line in a message, without CRLF. Default 65,536 (RFC minimum 998).
+    /// Octets of a line in a message, without CRLF, above which the message is refused whatever the policy is. Default
+    /// 65,536 (RFC minimum 998).
     pub text_line: usize,
+    /// The same where [`Config::long_lines`] is false. Default 998: with CRLF, the 1,000 of RFC 5321, 4.5.3.1.6.
+    pub text_line_policy: usize,
+    /// Different domains among the recipients accepted in one session, from 1 to 999,999; offered as RCPTDOMAINMAX (RFC
+    /// 9422, 4.3). Default `None`: no limit but that of recipients.
+    pub recipient_domains: Option<u32>,
     /// Recipients of one message. Default 1,000 (RFC minimum 100).
     pub recipients: usize,
     /// Recipients above that limit that are answered 452 before the session is closed. Default 1,000.
@@ -269,15 +282,23 @@ pub struct Limits {
     pub command: Duration,
     /// How long the client may send nothing of a message. Default 3 min (RFC 5321, 4.5.3.2.5).
     pub block: Duration,
-    /// Octets that must come in each `rate_window` of a message. Default 64.
+    /// Octets that must come in each `rate_window` of a message, in however many chunks. Default 64.
     pub rate: u64,
     /// See `rate`. Default 1 min.
     pub rate_window: Duration,
     /// How long the application may take to answer a question, before the session answers 451. Default 5 min, half of
     /// what clients wait for the answer to a message (RFC 5321, 4.5.3.2.6).
     pub decision: Duration,
-    /// How long a session may last; it is closed between two commands then. Default 1 h.
+    /// How long a session may last. It is closed then, between two commands or within a message or login, but not while
+    /// the application is asked. Default 1 h.
     pub session: Duration,
+}
+
+impl Limits {
+    /// Octets of a line in a message, without CRLF.
+    pub(super) fn line(&self, long_lines: bool) -> usize {
+        if long_lines { self.text_line } else { self.text_line.min(self.text_line_policy) }
+    }
 }
 
 impl Default for Limits {
@@ -291,7 +312,9 @@ impl Default for Limits {
             auth_line: 12_288,
             //= 5321-4.5.3.1.6-1
             text_line: 65_536,
+            text_line_policy: 998,
             //= 5321-4.5.3.1.8-1
+            recipient_domains: None,
             recipients: 1000,
             recipients_excess: 1000,
             transactions: 100,

@@ -21,14 +21,14 @@ mod timers;
 
 pub use config::{Config, Limits, Role, Tls};
 pub use event::{Event, ask};
-pub use peers::{Connections, Network, Origin, TooManyConnections};
+pub use peers::{ConnectionLimits, Connections, Network, Origin, TooManyConnections};
 
 use crate::address::HelloName;
 use crate::dialogue::{Dialogue, Phase, Protocol};
 use crate::outcome::Refusal;
 use crate::wire::{BodyType, Quirks, ReplyClass, Verb};
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -91,6 +91,8 @@ pub struct Server {
     require_tls: bool,
     /// The recipients as they would stand in `Delivered-To`, if that is looked at.
     accepted: Vec<String>,
+    /// The domains of recipients accepted so far, if they are limited.
+    domains: BTreeSet<String>,
     /// The message between two chunks.
     message: Option<Box<Receiving>>,
     notes: Notes,
@@ -124,18 +126,6 @@ enum Stage {
     Body(Box<Receiving>),
     /// A chunk of the message is next.
     Chunk(Box<Chunk>),
-}
-
-impl Stage {
-    /// Octets of a message since this was last asked.
-    fn take_recent(&mut self) -> u64 {
-        match self {
-            Self::Body(receiving) => core::mem::take(&mut receiving.recent),
-            Self::Chunk(chunk) => core::mem::take(&mut chunk.recent),
-            Self::Proxy { .. } | Self::Handshake { .. } | Self::Greeting | Self::Command => 0,
-            Self::Exchange { .. } | Self::Refused { .. } => 0,
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -183,6 +173,7 @@ impl Server {
             body_type: None,
             require_tls: false,
             accepted: Vec::new(),
+            domains: BTreeSet::new(),
             message: None,
             notes: Notes::default(),
             origin: Origin::default(),
@@ -370,6 +361,7 @@ impl Server {
         self.require_tls = false;
         self.accepted.clear();
         self.message = None;
+        self.timers.rate_over();
         self.notes = Notes::default();
         self.counts.chunks = 0;
         self.recipients = 0;

@@ -85,11 +85,26 @@ impl Origin {
     }
 }
 
+/// How many connections a server holds at a time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub struct ConnectionLimits {
+    /// In all. Default 1,000.
+    pub total: usize,
+    /// From one address. Default 20.
+    pub per_address: usize,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self { total: 1000, per_address: 20 }
+    }
+}
+
 /// Counts connections, in all and from each address. IPv6 addresses of one /64 are one: whoever has one has them all.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Connections {
-    limit: usize,
-    limit_per_address: usize,
+    limits: ConnectionLimits,
     total: usize,
     open: BTreeMap<IpAddr, usize>,
 }
@@ -112,9 +127,9 @@ pub enum TooManyConnections {
 }
 
 impl Connections {
-    /// Allows `limit` connections, and `limit_per_address` of them from one address.
-    pub fn new(limit: usize, limit_per_address: usize) -> Self {
-        Self { limit, limit_per_address, total: 0, open: BTreeMap::new() }
+    /// Allows so many.
+    pub fn new(limits: ConnectionLimits) -> Self {
+        Self { limits, ..Self::default() }
     }
 
     /// Counts one more. [`Connections::close`] must follow when it is over.
@@ -122,12 +137,13 @@ impl Connections {
     /// # Errors
     /// [`TooManyConnections`] if it may not be, and it is not counted.
     pub fn open(&mut self, address: IpAddr) -> Result<(), TooManyConnections> {
-        if self.total >= self.limit {
-            return Err(TooManyConnections::InAll { limit: self.limit });
+        let ConnectionLimits { total, per_address } = self.limits;
+        if self.total >= total {
+            return Err(TooManyConnections::InAll { limit: total });
         }
         let key = key(address);
-        if self.open.get(&key).is_some_and(|open| *open >= self.limit_per_address) || self.limit_per_address == 0 {
-            return Err(TooManyConnections::FromAddress { limit: self.limit_per_address });
+        if self.open.get(&key).copied().unwrap_or(0) >= per_address {
+            return Err(TooManyConnections::FromAddress { limit: per_address });
         }
         *self.open.entry(key).or_default() += 1;
         self.total += 1;

@@ -14,8 +14,6 @@ use postrider_core::{Closed, Excerpt, Link, Pending, ProtocolError};
 pub(super) struct Receiving {
     reader: Reader,
     size: u64,
-    /// Octets on the wire since the rate was last looked at.
-    pub(super) recent: u64,
     header: Header,
     trouble: Option<Trouble>,
 }
@@ -41,13 +39,18 @@ enum Trouble {
 pub(super) struct Piece {
     /// Part of the message; empty if the message cannot be taken.
     pub(super) body: Bytes,
+    /// Octets on the wire.
+    taken: usize,
     pub(super) ended: bool,
 }
 
 impl Receiving {
     /// After DATA, for recipients with these keys.
     pub(super) fn new(config: &Config, recipients: Vec<String>) -> Self {
-        Self::with(Reader::Data(DataReader::new(config.bare_newlines, config.limits.text_line)), recipients)
+        Self::with(
+            Reader::Data(DataReader::new(config.bare_newlines, config.limits.line(config.long_lines))),
+            recipients,
+        )
     }
 
     /// After the first BDAT. `binary` says that any octets are good.
@@ -56,7 +59,7 @@ impl Receiving {
             Reader::Chunks(if binary {
                 ChunkReader::opaque()
             } else {
-                ChunkReader::lines(config.bare_newlines, config.limits.text_line)
+                ChunkReader::lines(config.bare_newlines, config.limits.line(config.long_lines))
             }),
             recipients,
         )
@@ -64,7 +67,7 @@ impl Receiving {
 
     fn with(reader: Reader, recipients: Vec<String>) -> Self {
         let header = Header { recipients, ..Header::default() };
-        Self { reader, size: 0, recent: 0, header, trouble: None }
+        Self { reader, size: 0, header, trouble: None }
     }
 
     fn bad(&self) -> Option<BadBody> {
@@ -92,7 +95,6 @@ impl Receiving {
         };
         let part = reader.read(link.input());
         link.trace_octets_in(part.taken as u64);
-        self.recent += part.taken as u64;
         let body = match part.body {
             Body::Prefix(length) => {
                 let mut body = link.take(part.taken);
@@ -108,7 +110,7 @@ impl Receiving {
         if part.ended && self.trouble.is_none() {
             self.trouble = self.header.end(limits);
         }
-        Piece { body, ended: part.ended }
+        Piece { body, taken: part.taken, ended: part.ended }
     }
 
     /// Reads the first `taken` octets that have come, which are a chunk's.
@@ -188,12 +190,13 @@ impl Server {
         }
         let piece = receiving.read(&mut self.link, &self.config.limits);
         self.timers.block.disarm();
+        self.timers.recent += piece.taken as u64;
         let hopeless = receiving.is_hopeless(&self.config.limits);
         if !piece.body.is_empty() {
             self.events.push_back(Event::Body(piece.body));
         }
         if piece.ended {
-            self.timers.rate.disarm();
+            self.timers.rate_over();
             if let Stage::Body(receiving) = core::mem::replace(&mut self.stage, Stage::Command) {
                 self.message_ended(&receiving);
             }

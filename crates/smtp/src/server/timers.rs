@@ -2,7 +2,7 @@
 
 use super::answers::About;
 use super::event::Verdict;
-use super::{Server, Stage};
+use super::{Limits, Server, Stage};
 use crate::outcome::{Refusal, no};
 use postrider_core::{Closed, Instant, Timer};
 use postrider_sasl::Denied;
@@ -13,13 +13,34 @@ pub(super) struct Timers {
     pub(super) command: Timer,
     /// The client's time for part of a message.
     pub(super) block: Timer,
+    /// When the rate of the message is looked at next.
     pub(super) rate: Timer,
+    /// Octets of it since then, on the wire.
+    pub(super) recent: u64,
     /// The greeting's delay.
     pub(super) greeting: Timer,
     /// The delay after errors.
     pub(super) pause: Timer,
     pub(super) pausing: bool,
     pub(super) session: Timer,
+}
+
+impl Timers {
+    /// No message is on its way in, or the client need not send of it now.
+    pub(super) fn rate_over(&mut self) {
+        self.rate.disarm();
+        self.recent = 0;
+    }
+
+    /// Whether less of a message has come than must in one window.
+    fn is_slow(&mut self, now: Instant, limits: &Limits) -> bool {
+        self.rate.arm_if_off(limits.rate_window);
+        let slow = self.rate.tick(now) && core::mem::take(&mut self.recent) < limits.rate;
+        self.rate.arm_if_off(limits.rate_window);
+        // So that its deadline is known.
+        let _ = self.rate.tick(now);
+        slow
+    }
 }
 
 impl Server {
@@ -59,38 +80,39 @@ impl Server {
             self.say_greeting();
             return true;
         }
+        // While the application thinks, the client has no duty.
+        if !self.slots.is_empty() {
+            self.timers.command.disarm();
+            self.timers.rate_over();
+            return due;
+        }
         let limits = &self.config.limits;
         let timers = &mut self.timers;
+        let mut late = self.message.is_some() && timers.is_slow(now, limits);
+        let mut overdue = self.overdue;
         match &self.stage {
-            // While the application thinks, the client has no duty.
-            _ if !self.slots.is_empty() => timers.command.disarm(),
-            Stage::Greeting => {}
-            Stage::Proxy { .. }
-            | Stage::Handshake { .. }
-            | Stage::Command
-            | Stage::Exchange { .. }
-            | Stage::Refused { .. } => {
+            Stage::Greeting => overdue = false,
+            Stage::Proxy { .. } | Stage::Handshake { .. } | Stage::Command => {
+                // Between two commands, the session looks at that itself.
+                overdue = false;
                 timers.command.arm_if_off(limits.command);
-                if timers.command.tick(now) {
-                    if !self.link.is_gated() && !matches!(self.stage, Stage::Proxy { .. }) {
-                        self.put(&no(421, 4, 2, "Timed out"));
-                    }
-                    self.end(Closed::TimedOut);
-                    return true;
-                }
+                late |= timers.command.tick(now);
+            }
+            Stage::Exchange { .. } | Stage::Refused { .. } => {
+                timers.command.arm_if_off(limits.command);
+                late |= timers.command.tick(now);
             }
             Stage::Body(_) | Stage::Chunk(_) => {
                 timers.block.arm_if_off(limits.block);
-                timers.rate.arm_if_off(limits.rate_window);
-                let slow = timers.rate.tick(now) && self.stage.take_recent() < limits.rate;
-                timers.rate.arm_if_off(limits.rate_window);
-                if timers.block.tick(now) || slow {
-                    self.put(&no(421, 4, 2, "Timed out"));
-                    self.end(Closed::TimedOut);
-                    return true;
-                }
-                let _ = timers.rate.tick(now);
+                late |= timers.block.tick(now) || (self.message.is_none() && timers.is_slow(now, limits));
             }
+        }
+        if late || overdue {
+            if !self.link.is_gated() && !matches!(self.stage, Stage::Proxy { .. }) {
+                self.put(&no(421, 4, 2, if late { "Timed out" } else { "The session has lasted too long" }));
+            }
+            self.end(Closed::TimedOut);
+            return true;
         }
         due
     }

@@ -2,7 +2,7 @@
 
 use crate::converse::{both, whole};
 use postrider_core::{Closed, Instant, Machine, ProtocolError, Session, Step, TlsInfo};
-use postrider_smtp::server::{Config, Connections, Event, Network, Notes, Tls, TooManyConnections};
+use postrider_smtp::server::{Config, ConnectionLimits, Connections, Event, Network, Notes, Tls, TooManyConnections};
 use postrider_smtp::wire::{Hold, Priority, Proxied, Quirks};
 use postrider_smtp::{Accepted, MailParams, RcptParams, Server};
 use std::net::{IpAddr, SocketAddr};
@@ -478,7 +478,9 @@ fn networks_contain_addresses() {
 #[test]
 fn connections_are_counted_in_all_and_by_address() {
     let ip = |text: &str| text.parse::<IpAddr>().unwrap();
-    let mut connections = Connections::new(3, 2);
+    let mut limits = ConnectionLimits::default();
+    (limits.total, limits.per_address) = (3, 2);
+    let mut connections = Connections::new(limits);
     connections.open(ip("2001:db8::1")).unwrap();
     connections.open(ip("2001:db8::2")).unwrap();
     assert_eq!(connections.open(ip("2001:db8::3")), Err(TooManyConnections::FromAddress { limit: 2 }), "one /64");
