@@ -15,7 +15,8 @@ pub enum LineRule {
     /// that the other side did not (smuggling).
     CrLf,
     /// LF, with or without CR before it, as POP3 clients read: no dot after a bare LF may look like the end to them.
-    /// Nothing is a flaw by this rule.
+    /// Who removes dots goes by the first line: where that ends with CR LF, so does the last, and only a doubled dot is
+    /// one that was added after a bare LF. Nothing is a flaw by this rule.
     Lf,
 }
 
@@ -62,6 +63,26 @@ enum At {
     Within,
 }
 
+/// What the last octets are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Tail {
+    /// CR LF, or nothing yet.
+    CrLf,
+    Cr,
+    Other,
+}
+
+impl Tail {
+    fn after(self, octets: &[u8]) -> Self {
+        match (self, octets) {
+            (_, []) => self,
+            (Tail::Cr, [b'\n']) | (_, [.., b'\r', b'\n']) => Tail::CrLf,
+            (_, [.., b'\r']) => Tail::Cr,
+            (_, [..]) => Tail::Other,
+        }
+    }
+}
+
 /// Goes through the data and stops where there is something to do. Both directions use it.
 #[derive(Clone, Debug)]
 struct Lines {
@@ -82,6 +103,8 @@ struct Lines {
     /// Octets of the unfinished line.
     line: usize,
     line_limit: usize,
+    /// What was gone through ends so. Only by [`LineRule::Lf`].
+    tail: Tail,
 }
 
 /// Where there is something to do.
@@ -96,11 +119,12 @@ enum Mark {
 impl PartialEq for Lines {
     fn eq(&self, other: &Self) -> bool {
         // `dotted` is always the same, `clean` is about what was given last, and `passed_dot` about how to search.
-        let Self { rule, at, dotted: _, clean: _, passed_dot: _, on_flaw, mended, flaw, line, line_limit } = self;
+        let Self { rule, at, dotted: _, clean: _, passed_dot: _, on_flaw, mended, flaw, line, line_limit, tail } = self;
         // Once there is a flaw, no line is measured any more.
         let measured = flaw.is_some() || *line == other.line;
-        let state = (rule, at, on_flaw, mended, flaw, line_limit);
-        measured && state == (&other.rule, &other.at, &other.on_flaw, &other.mended, &other.flaw, &other.line_limit)
+        let state = (rule, at, on_flaw, mended, flaw, line_limit, tail);
+        let Self { rule, at, on_flaw, mended, flaw, line_limit, tail, .. } = other;
+        measured && state == (rule, at, on_flaw, mended, flaw, line_limit, tail)
     }
 }
 
@@ -119,6 +143,7 @@ impl Lines {
             flaw: None,
             line: 0,
             line_limit: usize::MAX,
+            tail: Tail::CrLf,
         }
     }
 
@@ -128,6 +153,13 @@ impl Lines {
             LineRule::CrLf => is_clean(self.at == At::Cr, octets),
             LineRule::Lf => true,
         };
+    }
+
+    /// All of `octets`, the next ones, have been gone through.
+    fn done(&mut self, octets: &[u8]) {
+        if self.rule == LineRule::Lf {
+            self.tail = self.tail.after(octets);
+        }
     }
 
     /// Goes through `octets`, of which those before `from` are done, to the next mark. `None` if there is none; all of
@@ -343,14 +375,18 @@ impl Stuffer {
                     run = self.0.pass_flaw(run, flaw, end, &mut emit);
                     at = end;
                 }
-                None => return self.0.pass(run, octets.len(), &mut emit),
+                None => {
+                    self.0.done(octets);
+                    return self.0.pass(run, octets.len(), &mut emit);
+                }
             }
         }
     }
 
-    /// Whether the data so far ends within a line, so that a line end must be added before the dot that ends it.
+    /// Whether the data so far ends within a line, so that CR LF must be added before the dot that ends it. After a bare
+    /// LF it must by either rule: who reads by the RFCs would find no end.
     pub fn is_within_line(&self) -> bool {
-        self.0.at != At::LineStart
+        self.0.at != At::LineStart || self.0.tail != Tail::CrLf
     }
 
     /// What ends the data on the wire: the lone dot, after a line end if the data has none.
@@ -361,9 +397,9 @@ impl Stuffer {
         match (self.0.on_flaw, self.0.flaw, self.0.at) {
             (OnFlaw::Stop, Some(flaw), _) => Err(flaw),
             (OnFlaw::Stop, None, At::Cr) => Err(Flaw::BareCr),
-            (_, _, At::LineStart) => Ok(b".\r\n"),
             (OnFlaw::Mend, _, At::Cr) => Ok(b"\n.\r\n"),
-            (_, _, At::Within | At::Cr) => Ok(b"\r\n.\r\n"),
+            (_, _, At::LineStart | At::Within | At::Cr) if self.is_within_line() => Ok(b"\r\n.\r\n"),
+            (_, _, At::LineStart | At::Within | At::Cr) => Ok(b".\r\n"),
         }
     }
 
@@ -412,6 +448,10 @@ pub struct Unstuffer {
     lines: Lines,
     /// How many octets of dot CR LF were read last without giving them out. Only by [`Unstuffer::parts`].
     held: usize,
+    /// Whether the dot held stands where nothing ends.
+    held_bare: bool,
+    /// Whether the first line ended with CR LF. Only by [`LineRule::Lf`].
+    crlf: Option<bool>,
 }
 
 /// What stands where the unstuffer stops.
@@ -432,6 +472,8 @@ enum Purpose {
     Added,
     /// It ends the data, with so many octets.
     End(usize),
+    /// It is one of the data.
+    Data,
     /// What follows it will tell.
     Open,
 }
@@ -439,7 +481,7 @@ enum Purpose {
 impl Unstuffer {
     /// For data at its beginning.
     pub fn new(rule: LineRule) -> Self {
-        Self { lines: Lines::new(rule), held: 0 }
+        Self { lines: Lines::new(rule), held: 0, held_bare: false, crlf: None }
     }
 
     /// Says what [`Unstuffer::parts`] does about flaws. [`Unstuffer::unstuff`] keeps them.
@@ -461,9 +503,9 @@ impl Unstuffer {
     /// is not moved. The last one or two octets are left unread if they may be the beginning of the end: offer them
     /// again with what follows them.
     ///
-    /// By [`LineRule::Lf`], dot LF ends the data as dot CR LF does.
+    /// By [`LineRule::Lf`], dot LF ends the data as dot CR LF does, unless the first line ended with CR LF.
     pub fn unstuff(&mut self, buffer: &mut [u8]) -> Unstuffed {
-        self.lines.begin(buffer);
+        self.begin(buffer);
         // How much data there is in front; what was read after it and not yet moved there; and where to look on.
         let (mut data, mut run, mut at) = (0, 0, 0);
         loop {
@@ -478,6 +520,7 @@ impl Unstuffer {
                     return Unstuffed { read, data: gather(buffer, data, run, dot), ended: true };
                 }
                 Found::Rest(read) => {
+                    self.lines.done(&buffer[..read]);
                     return Unstuffed { read, data: gather(buffer, data, run, read), ended: false };
                 }
             }
@@ -492,12 +535,17 @@ impl Unstuffer {
                 1 => (octets.first(), octets.get(1)),
                 _ => (Some(&b'\r'), octets.first()),
             };
-            match self.purpose(next, after) {
+            match self.purpose(next, after, self.held_bare) {
                 Purpose::Open => {
                     self.held += octets.len();
                     return Taken { read: octets.len(), ended: false };
                 }
                 Purpose::End(length) => return Taken { read: length - self.held, ended: true },
+                Purpose::Data => {
+                    self.lines.pass_dot();
+                    emit(Part::Added(b"."));
+                    self.held = 0;
+                }
                 Purpose::Added => {
                     self.lines.pass_dot();
                     if self.held > 1 {
@@ -510,7 +558,7 @@ impl Unstuffer {
                 }
             }
         }
-        self.lines.begin(octets);
+        self.begin(octets);
         let (mut run, mut at) = (0, 0);
         loop {
             match self.next(octets, at) {
@@ -530,36 +578,67 @@ impl Unstuffer {
                 Found::Rest(rest) => {
                     self.lines.pass(run, rest, &mut emit);
                     self.held = octets.len() - rest;
+                    self.held_bare = self.held > 0 && self.is_bare(octets, rest);
+                    self.lines.done(octets);
                     return Taken { read: octets.len(), ended: false };
                 }
             }
         }
     }
 
-    /// Goes on to where something is to be done.
-    #[inline]
-    fn next(&mut self, octets: &[u8], from: usize) -> Found {
-        let dot = match self.lines.next(octets, from) {
-            Some(Mark::Dot(dot)) => dot,
-            Some(Mark::Flaw(flaw, end)) => return Found::Flaw(flaw, end),
-            None => return Found::Rest(octets.len()),
-        };
-        match self.purpose(octets.get(dot + 1), octets.get(dot + 2)) {
-            Purpose::Added => {
-                self.lines.pass_dot();
-                Found::Dot(dot)
-            }
-            Purpose::End(length) => Found::End(dot, dot + length),
-            Purpose::Open => Found::Rest(dot),
+    fn begin(&mut self, octets: &[u8]) {
+        self.lines.begin(octets);
+        if self.lines.rule == LineRule::Lf
+            && self.crlf.is_none()
+            && let Some(lf) = memchr(b'\n', octets)
+        {
+            self.crlf = Some(lf.checked_sub(1).map_or(self.lines.tail == Tail::Cr, |cr| octets[cr] == b'\r'));
         }
     }
 
+    /// Goes on to where something is to be done.
+    #[inline]
+    fn next(&mut self, octets: &[u8], mut from: usize) -> Found {
+        loop {
+            let dot = match self.lines.next(octets, from) {
+                Some(Mark::Dot(dot)) => dot,
+                Some(Mark::Flaw(flaw, end)) => return Found::Flaw(flaw, end),
+                None => return Found::Rest(octets.len()),
+            };
+            match self.purpose(octets.get(dot + 1), octets.get(dot + 2), self.is_bare(octets, dot)) {
+                Purpose::Added => {
+                    self.lines.pass_dot();
+                    return Found::Dot(dot);
+                }
+                Purpose::End(length) => return Found::End(dot, dot + length),
+                Purpose::Open => return Found::Rest(dot),
+                Purpose::Data => {
+                    self.lines.pass_dot();
+                    from = dot + 1;
+                }
+            }
+        }
+    }
+
+    /// Whether this dot stands after a bare LF, in data whose lines end with CR LF: nothing can end there.
+    fn is_bare(&self, octets: &[u8], dot: usize) -> bool {
+        let after_crlf = match octets[..dot] {
+            [] => self.lines.tail == Tail::CrLf,
+            [_] => self.lines.tail == Tail::Cr,
+            [.., before, _] => before == b'\r',
+        };
+        self.crlf == Some(true) && !after_crlf
+    }
+
     /// Looks at the two octets after a dot that begins a line.
-    fn purpose(&self, next: Option<&u8>, after: Option<&u8>) -> Purpose {
+    fn purpose(&self, next: Option<&u8>, after: Option<&u8>, bare: bool) -> Purpose {
         match (next, after) {
+            (None, _) => Purpose::Open,
+            (Some(b'.'), _) => Purpose::Added,
+            (Some(_), _) if bare => Purpose::Data,
             (Some(b'\r'), Some(b'\n')) => Purpose::End(3),
             (Some(b'\n'), _) if self.lines.rule == LineRule::Lf => Purpose::End(2),
-            (None, _) | (Some(b'\r'), None) => Purpose::Open,
+            (Some(b'\r'), None) => Purpose::Open,
             (Some(_), _) => Purpose::Added,
         }
     }

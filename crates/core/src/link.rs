@@ -91,6 +91,8 @@ pub struct Link {
     security: Security,
     failed_tls: Option<TlsFailed>,
     linger: Timer,
+    /// What was queued when it was armed.
+    lingering: usize,
     closed: bool,
     tap: Option<Box<dyn Tap>>,
 }
@@ -126,6 +128,7 @@ impl Link {
             security: Security::Plaintext,
             failed_tls: None,
             linger: Timer::OFF,
+            lingering: 0,
             closed: false,
             tap: None,
         }
@@ -447,8 +450,8 @@ impl Link {
 
     // ── end ──
 
-    /// Nothing more is read or written than what is queued. After [`Closed::Eof`] and [`Closed::Tls`] nobody is there
-    /// to read what is queued, so it is dropped.
+    /// Nothing more is read or written than what is queued. After [`Closed::Tls`] nobody is there to read what is queued,
+    /// so it is dropped.
     pub fn close(&mut self, why: &Closed) {
         self.closed = true;
         self.input = BytesMut::new();
@@ -457,6 +460,7 @@ impl Link {
             self.drop_output();
         }
         self.linger.arm(self.limits.linger);
+        self.lingering = self.queued();
     }
 
     /// Whether [`Link::close`] was called.
@@ -464,10 +468,17 @@ impl Link {
         self.closed
     }
 
-    /// To be called from `poll` once closed: gives up on output that nobody takes. Returns when to poll again.
+    /// To be called from `poll` once closed: gives up on output of which less than 1 KiB is taken in
+    /// [`LinkLimits::linger`]. Returns when to poll again.
     pub fn poll_closed(&mut self, now: Instant) -> Option<Instant> {
-        if self.queued() == 0 {
+        const STEP: usize = 1024;
+        let queued = self.queued();
+        if queued == 0 {
             return None;
+        }
+        if self.lingering.saturating_sub(queued) >= STEP {
+            self.lingering = queued;
+            self.linger.arm(self.limits.linger);
         }
         if self.linger.tick(now) {
             self.drop_output();

@@ -68,6 +68,7 @@ pub struct Driver<S, T> {
     origin: std::time::Instant,
     ended: bool,
     error: Option<io::Error>,
+    stall: Duration,
 }
 
 impl<S: Session, T: Stream> Driver<S, T> {
@@ -76,13 +77,38 @@ impl<S: Session, T: Stream> Driver<S, T> {
     pub fn new(session: S, stream: T, tls: Tls) -> Self {
         let origin = std::time::Instant::now();
         let stream = Some(stream);
-        Self { session, stream, tls, connection: None, handshake: None, origin, ended: false, error: None }
+        Self {
+            session,
+            stream,
+            tls,
+            connection: None,
+            handshake: None,
+            origin,
+            ended: false,
+            error: None,
+            stall: STALL,
+        }
     }
 
     /// A driver for `session` over `stream`, which stays plaintext. The session's time begins now.
     #[cfg(not(feature = "rustls"))]
     pub fn new(session: S, stream: T) -> Self {
-        Self { session, stream: Some(stream), origin: std::time::Instant::now(), ended: false, error: None }
+        Self {
+            session,
+            stream: Some(stream),
+            origin: std::time::Instant::now(),
+            ended: false,
+            error: None,
+            stall: STALL,
+        }
+    }
+
+    /// Says how long the transport may take nothing while only [`Driver::drain`] is waited for, before it counts as lost.
+    /// Default 5 min. While events are waited for, the session says.
+    #[must_use]
+    pub fn stall(mut self, stall: std::time::Duration) -> Self {
+        self.stall = stall;
+        self
     }
 
     /// The session, to answer its questions and tell it things.
@@ -141,14 +167,14 @@ impl<S: Session, T: Stream> Driver<S, T> {
     /// Writes until the session has no output left: what to call when a session's `write` took less than it was given.
     ///
     /// # Errors
-    /// The transport's error, also when it took nothing for five minutes. [`Driver::next`] then leads to the
+    /// The transport's error, also when it took nothing for as long as [`Driver::stall`] says. [`Driver::next`] then leads to the
     /// session's `Closed`.
     pub fn drain(&mut self) -> io::Result<()> {
         let mut moved = std::time::Instant::now();
         while !self.session.output().is_empty() {
             if self.write() {
                 moved = std::time::Instant::now();
-            } else if moved.elapsed() >= STALL {
+            } else if moved.elapsed() >= self.stall {
                 self.lose(io::Error::new(io::ErrorKind::TimedOut, "the peer takes nothing"));
             }
         }

@@ -35,5 +35,5 @@ const READ: usize = 32 * 1024;
 /// How long a closing connection is read on, so that our last words are not lost to a reset.
 const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// How long a transport may take nothing at all before it counts as lost, while only writing.
+/// How long a transport may take nothing at all before it counts as lost, while only writing, if nothing else is said.
 const STALL: std::time::Duration = std::time::Duration::from_secs(300);

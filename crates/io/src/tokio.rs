@@ -25,6 +25,7 @@ pub struct Driver<S, IO> {
     ended: bool,
     error: Option<io::Error>,
     farewell: Option<Pin<Box<Sleep>>>,
+    stall: std::time::Duration,
 }
 
 enum Stream<IO> {
@@ -48,7 +49,16 @@ impl<S: Session, IO: AsyncRead + AsyncWrite + Unpin> Driver<S, IO> {
             ended: false,
             error: None,
             farewell: None,
+            stall: STALL,
         }
+    }
+
+    /// Says how long the transport may take nothing while only [`Driver::drain`] is waited for, before it counts as lost.
+    /// Default 5 min. While events are waited for, the session says.
+    #[must_use]
+    pub fn stall(mut self, stall: std::time::Duration) -> Self {
+        self.stall = stall;
+        self
     }
 
     /// The session, to answer its questions and tell it things.
@@ -73,12 +83,12 @@ impl<S: Session, IO: AsyncRead + AsyncWrite + Unpin> Driver<S, IO> {
     /// `write` took less than it was given. Cancel-safe.
     ///
     /// # Errors
-    /// The transport's error, also when it took nothing for five minutes. [`Driver::next`] then leads to the
+    /// The transport's error, also when it took nothing for as long as [`Driver::stall`] says. [`Driver::next`] then leads to the
     /// session's `Closed`.
     pub async fn drain(&mut self) -> io::Result<()> {
         loop {
             let before = self.session.output().len();
-            let mut stalled = pin!(tokio::time::sleep(STALL));
+            let mut stalled = pin!(tokio::time::sleep(self.stall));
             let written = poll_fn(|cx| {
                 if self.poll_write(cx) {
                     return Poll::Ready(true);

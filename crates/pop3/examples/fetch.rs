@@ -9,9 +9,10 @@ use postrider_pop3::client::{Config, Maildrop, Memory};
 use postrider_pop3::tokio::Connection;
 use std::error::Error;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 /// Where Linux systems keep the certificates that they trust.
 const TRUSTED: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -43,17 +44,22 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 
     let path = dir.join("memory");
-    let text = fs::read_to_string(&path).unwrap_or_else(|_| Memory::new().to_text());
-    let memory = Memory::read(&text, |place| dir.join(place).exists())?;
-    // Anew, so that a line that was cut off is not in the way.
-    fs::write(&path, memory.to_text())?;
-    let mut lines = File::options().append(true).open(&path)?;
+    let memory = match fs::read_to_string(&path) {
+        Ok(text) => Memory::read(&text, |place| dir.join(place).exists())?,
+        Err(error) if error.kind() == ErrorKind::NotFound => Memory::new(),
+        Err(error) => return Err(error.into()),
+    };
+    // Anew, so that a line that was cut off is not in the way; beside it, so that there is always one.
+    let beside = dir.join("memory.new");
+    let mut lines = File::create(&beside)?;
+    lines.write_all(memory.to_text().as_bytes())?;
+    lines.sync_all()?;
+    fs::rename(&beside, &path)?;
     let mut plan = memory.plan(&maildrop);
     let wanted: Vec<_> = plan.wanted().cloned().collect();
     for message in wanted {
-        // A name of our own: an id may hold what a file name must not.
-        let octets = message.id.as_ref().map_or("", |id| id.as_str()).bytes();
-        let name: String = octets.map(|b| format!("{b:02x}")).collect::<String>() + &format!("-{}.eml", message.number);
+        // A name that was never used: ids may hold what a file name must not, and numbers begin anew in each session.
+        let name = format!("{}-{}-{}.eml", UNIX_EPOCH.elapsed()?.as_nanos(), std::process::id(), message.number);
         let part = dir.join("part");
         let mut file = File::create(&part)?;
         let mut written = Ok(());

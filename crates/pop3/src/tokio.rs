@@ -123,7 +123,8 @@ pub async fn serve_session<IO>(server: Server, stream: IO, tls: Tls, mut handler
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let mut driver = Driver::new(server, stream, tls);
+    let idle = server.idle_limit();
+    let mut driver = Driver::new(server, stream, tls).stall(idle);
     let mut closed = Closed::Eof;
     let mut early = None;
     loop {
@@ -217,6 +218,9 @@ async fn meanwhile<T, IO: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// A connection to a server, to fetch mail over. Dropping it deletes nothing.
+///
+/// A call whose future is dropped before it is done is not taken back: the server answers its command first, and the
+/// next call passes that answer over.
 pub struct Connection<IO> {
     driver: Driver<Client, IO>,
 }
@@ -243,7 +247,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     /// Waits for the greeting and asks what the server offers.
     ///
     /// # Errors
-    /// [`ConnectionError`] if the server does not want us, or TLS fails.
+    /// [`ConnectionError::Refused`] if the server does not want us; others if TLS fails, among others.
     pub async fn open(
         stream: IO,
         tls: Tls,
@@ -301,7 +305,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         let of = self.driver.session().list(None)?;
         let mut listed = Vec::new();
         let see = |event| {
-            if let client::Event::Listing { message, size, .. } = event {
+            if let client::Event::Listing { of: about, message, size } = event
+                && about == of
+            {
                 listed.push((message, size));
             }
         };
@@ -317,7 +323,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         let of = self.driver.session().unique_ids(None)?;
         let mut listed = Vec::new();
         let see = |event| {
-            if let client::Event::UniqueId { message, id, .. } = event {
+            if let client::Event::UniqueId { of: about, message, id } = event
+                && about == of
+            {
                 listed.push((message, id));
             }
         };
@@ -365,7 +373,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
 
     async fn body(&mut self, of: CommandId, mut each: impl FnMut(Bytes)) -> Result<(), ConnectionError> {
         let see = |event| {
-            if let client::Event::Body { bytes, .. } = event {
+            if let client::Event::Body { of: about, bytes } = event
+                && about == of
+            {
                 each(bytes);
             }
         };
@@ -396,6 +406,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
             (Some(error), Some(client::Event::Closed(Closed::Eof)) | None) => {
                 Err(ConnectionError::Io(error.kind().into()))
             }
+            (_, Some(client::Event::Dismissed(why))) => Err(ConnectionError::Refused(why)),
             (_, Some(client::Event::Closed(why))) => Err(ConnectionError::Closed(why)),
             (_, Some(event)) => Ok(event),
             (None, None) => Err(ConnectionError::Closed(Closed::Eof)),

@@ -28,6 +28,12 @@ impl Maildir {
         for folder in ["tmp", "new", "cur"] {
             fs::create_dir_all(root.join(folder)).map_err(|error| cannot("make", error))?;
         }
+        // What an interrupted run has put here may not be on disk yet, nor may the directories themselves.
+        let above = root.canonicalize().map_err(|error| cannot("open", error))?;
+        let places = ["new", "cur", "."].map(|folder| root.join(folder)).into_iter();
+        for place in places.chain(above.parent().map(Path::to_owned)) {
+            File::open(place).and_then(|place| place.sync_all()).map_err(|error| cannot("sync", error))?;
+        }
         let lock = File::open(root).map_err(|error| cannot("open", error))?;
         match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use postrider_core::Misuse;
+use postrider_core::{Closed, Misuse};
 use postrider_pop3::client::{Client, CommandId, Config, Event, Listed, Maildrop, Plan};
 use postrider_pop3::{Refusal, ResponseCode};
 use postrider_sasl::NoMechanism;
@@ -84,15 +84,19 @@ async fn fetch(settings: &Settings, pop: &cli::Pop, out: &mut Out) -> Result<(),
     let known = plan.known().count();
     let mut fetch = Fetch { maildir: &mut maildir, journal: &mut journal, plan, out, fetched: 0, failed: Vec::new() };
     fetch.all(&mut session, settings.trace).await?;
-    let Fetch { plan, fetched, failed, .. } = fetch;
+    let Fetch { mut plan, fetched, failed, .. } = fetch;
     journal.sync().map_err(|error| local(&error))?;
 
-    let mut deleted = 0;
-    if !pop.keep {
-        deleted = delete(&mut session, &plan.deletable().collect::<Vec<_>>()).await?;
-    }
+    let safe: Vec<u32> = if pop.keep { Vec::new() } else { plan.deletable().collect() };
+    let deleted = delete(&mut session, &safe).await?;
     quit(&mut session).await?;
-    journal.replace(maildir.root(), &plan.into_memory()).map_err(|error| local(&error))?;
+    for message in safe {
+        plan.deleted(message).expect("it was deletable");
+    }
+    journal.replace(maildir.root(), &plan.into_memory()).map_err(|error| {
+        let sentence = format!("cannot write the list of what was fetched: {error}; the mail itself is fetched");
+        Fault::new(Class::Io, sentence)
+    })?;
 
     let summary = Summary { event: "done", fetched, known, deleted, failed: failed.len() };
     if out.is_json() {
@@ -172,6 +176,9 @@ async fn given(line: &mut Line<Client>, command: Result<CommandId, Misuse>) -> R
         Err(why) => why,
     };
     while let Some(event) = line.next_at_once().await {
+        if let Event::Dismissed(why) = &event {
+            return Err(dismissed(line, why));
+        }
         if let Event::Closed(why) = event {
             return Err(line.lost(&why, None));
         }
@@ -179,10 +186,16 @@ async fn given(line: &mut Line<Client>, command: Result<CommandId, Misuse>) -> R
     Err(Fault::new(Class::Unavailable, why.to_string()))
 }
 
+/// The server ended the session, and said why.
+fn dismissed(line: &Line<Client>, why: &Refusal) -> Fault {
+    line.lost(&Closed::ByPeer, Some(&why.to_string()))
+}
+
 async fn ready(line: &mut Line<Client>) -> Result<(), Fault> {
     loop {
         match line.next().await? {
             Event::Ready => return Ok(()),
+            Event::Dismissed(why) => return Err(dismissed(line, &why)),
             Event::Closed(why) => return Err(line.lost(&why, None)),
             _ => {}
         }
@@ -194,6 +207,7 @@ async fn complete(line: &mut Line<Client>, command: CommandId) -> Result<Result<
     loop {
         match line.next().await? {
             Event::Completed { of, result } if of == command => return Ok(result.map(drop)),
+            Event::Dismissed(why) => return Err(dismissed(line, &why)),
             Event::Closed(why) => return Err(line.lost(&why, None)),
             _ => {}
         }
@@ -216,6 +230,7 @@ async fn survey(line: &mut Line<Client>) -> Result<Maildrop, Fault> {
             }
             // Without UIDL there are just no ids.
             Event::Completed { of, .. } if of == ids => return Ok(maildrop),
+            Event::Dismissed(why) => return Err(dismissed(line, &why)),
             Event::Closed(why) => return Err(line.lost(&why, None)),
             _ => {}
         }
@@ -275,6 +290,10 @@ impl Fetch<'_> {
                             self.failed.push((message.number, why));
                         }
                     }
+                }
+                Event::Dismissed(why) => {
+                    bar.finish_and_clear();
+                    return Err(dismissed(line, &why));
                 }
                 Event::Closed(why) => {
                     bar.finish_and_clear();

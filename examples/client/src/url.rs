@@ -74,7 +74,14 @@ impl FromStr for Url {
                             --password-command or POSTRIDER_PASSWORD"
                     .into());
             }
-            Some((user, place)) => (Some(decode(user)?), place),
+            Some((user, place)) => {
+                // RFC 2384, 3 and RFC 5092, 3: any mechanism is the default.
+                let (user, login) = user.split_once(';').unwrap_or((user, "AUTH=*"));
+                if !login.eq_ignore_ascii_case("AUTH=*") {
+                    return Err(format!("leave out {login:?}: the strongest login that the server offers is taken"));
+                }
+                (if user.is_empty() { None } else { Some(decode(user)?) }, place)
+            }
             None => (None, authority),
         };
         let (host, port) = match place.strip_prefix('[') {
@@ -148,6 +155,8 @@ mod tests {
         assert_eq!(url("smtp://[::1]").place(), "[::1]:587");
         assert_eq!(url("POP3S://u@h/").to_string(), "pop3s://h:995");
         assert_eq!(url("imap://h:7").user, None);
+        assert_eq!(url("pop://bob;AUTH=*@h").user.as_deref(), Some("bob"));
+        assert_eq!(url("pop://;auth=*@h").user, None);
     }
 
     #[test]
@@ -157,6 +166,7 @@ mod tests {
             ("http://h", "none of"),
             ("imaps://bob:secret@h", "password"),
             ("imaps://h:0", "port"),
+            ("pop://bob;AUTH=+APOP@h", "strongest"),
             ("imaps://h:port", "port"),
             ("imaps://::1", "brackets"),
             ("imaps://[::1", "closed"),

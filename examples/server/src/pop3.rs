@@ -92,7 +92,8 @@ impl Drop for Claim {
 /// Serves one connection to its end.
 pub async fn serve<IO: AsyncRead + AsyncWrite + Unpin>(shared: Arc<Shared>, io: IO, implicit_tls: bool) {
     let server = Server::new(Arc::new(config(&shared, implicit_tls)), shared.session_id());
-    let driver = Driver::new(server, io, Tls::Server(shared.tls.clone()));
+    let idle = server.idle_limit();
+    let driver = Driver::new(server, io, Tls::Server(shared.tls.clone())).stall(idle);
     Session { shared, driver, maildrop: None }.run().await;
 }
 
@@ -143,7 +144,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
                 });
                 let _ = self.driver.session().answer(answer, deleted);
             }
-            Event::Closed(why) => tracing::debug!(%why, "POP3 session ended"),
+            Event::Closed(why) => {
+                // RFC 1939, 6: others may have it while this connection is still being closed.
+                self.maildrop = None;
+                tracing::debug!(%why, "POP3 session ended");
+            }
             other => self.driver.session().decline(other),
         }
     }

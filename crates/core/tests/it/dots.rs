@@ -23,6 +23,33 @@ fn starts_line(rule: LineRule, before: &[u8]) -> bool {
         }
 }
 
+/// The model: the data, and where it ends on the wire.
+fn unstuff_slowly(rule: LineRule, wire: &[u8]) -> (Vec<u8>, Option<usize>) {
+    let first_line = wire.split_inclusive(|&octet| octet == b'\n').next().unwrap_or_default();
+    let crlf = rule == LineRule::CrLf || first_line.ends_with(b"\r\n");
+    let (mut data, mut at) = (vec![], 0);
+    while at < wire.len() {
+        if wire[at] == b'.' && starts_line(rule, &wire[..at]) {
+            let rest = &wire[at + 1..];
+            let bare = crlf && !starts_line(LineRule::CrLf, &wire[..at]);
+            if !bare && rest.starts_with(b"\r\n") {
+                return (data, Some(at + 3));
+            }
+            if !bare && rule == LineRule::Lf && rest.starts_with(b"\n") {
+                return (data, Some(at + 2));
+            }
+            // A doubled dot was added; after a bare LF, one that is alone was not.
+            at += usize::from(!bare || rest.starts_with(b"."));
+            if at == wire.len() {
+                break;
+            }
+        }
+        data.push(wire[at]);
+        at += 1;
+    }
+    (data, None)
+}
+
 fn flaw(data: &[u8]) -> Option<Flaw> {
     (0..data.len()).find_map(|at| match data[at] {
         b'\r' if data.get(at + 1).is_some_and(|&next| next != b'\n') => Some(Flaw::BareCr),
@@ -91,7 +118,7 @@ proptest! {
     fn stuffing_is_the_models_for_every_cut(rule in rule(), data in octets(), cuts in cuts()) {
         let (wire, stuffer) = stuff(rule, &data, &cuts);
         prop_assert_eq!(&wire, &stuff_slowly(rule, &data));
-        prop_assert_eq!(stuffer.is_within_line(), !starts_line(rule, &data));
+        prop_assert_eq!(stuffer.is_within_line(), !(data.is_empty() || data.ends_with(b"\r\n")));
         if rule == LineRule::CrLf {
             prop_assert_eq!(stuffer.flaw(), flaw(&data));
         }
@@ -116,6 +143,36 @@ proptest! {
         if rule == LineRule::CrLf {
             prop_assert_eq!(found, flaw(&expected));
         }
+    }
+
+    #[test]
+    fn unstuffing_any_octets_is_the_models_for_every_cut(rule in rule(), wire in octets(), cuts in cuts()) {
+        let (data, ended) = unstuff_slowly(rule, &wire);
+        let (back, end, _) = unstuff(rule, &wire, &cuts);
+        prop_assert_eq!(end, ended);
+        // Without an end, a dot that may begin it waits.
+        let most = if ended.is_some() { 0 } else { 2 };
+        prop_assert!(data.starts_with(&back) && data.len() - back.len() <= most);
+    }
+
+    #[test]
+    fn both_ways_of_unstuffing_give_the_same(rule in rule(), wire in octets(), cuts in cuts()) {
+        let mut unstuffer = Unstuffer::new(rule);
+        let (mut data, mut end, mut read) = (vec![], None, 0);
+        for piece in pieces(&wire, &cuts) {
+            let taken = unstuffer.parts(piece, |part| match part {
+                Part::Given(range) => data.extend_from_slice(&piece[range]),
+                Part::Added(added) => data.extend_from_slice(added),
+            });
+            read += taken.read;
+            if taken.ended {
+                end = Some(read);
+                break;
+            }
+        }
+        let (back, ended, _) = unstuff(rule, &wire, &cuts);
+        prop_assert_eq!(data, back);
+        prop_assert_eq!(end, ended);
     }
 
     #[test]
@@ -145,4 +202,13 @@ fn a_link_gives_data_and_leaves_what_follows() {
     assert_eq!(link.receive(b"\r\nQUIT\r\n"), 8);
     assert_eq!(link.unstuff(&mut unstuffer), (bytes::Bytes::new(), true));
     assert_eq!(link.input(), b"QUIT\r\n");
+}
+
+#[test]
+fn where_lines_end_with_crlf_nothing_ends_after_a_bare_lf() {
+    let smuggled = b"A: b\r\n\r\nx\n.\n+OK\r\n\n.\r\nforged\n..\n.y\r\n.\r\n";
+    let (data, end, _) = unstuff(LineRule::Lf, smuggled, &[]);
+    assert_eq!(end, Some(smuggled.len()));
+    assert_eq!(data, b"A: b\r\n\r\nx\n.\n+OK\r\n\n.\r\nforged\n.\n.y\r\n");
+    assert_eq!(unstuff(LineRule::Lf, b"A: b\n\nx\n.\nmore", &[]).1, Some(10), "all lines end with LF");
 }

@@ -173,3 +173,20 @@ fn excerpts_are_escaped_and_short() {
     assert!(shown.as_str().starts_with(r"\x1b\x1b"));
     assert!(shown.as_str().chars().count() <= 65);
 }
+
+#[test]
+fn last_words_are_given_up_only_when_nobody_takes_them() {
+    let mut link = Link::new(1, LinkLimits::default());
+    for _ in 0..10 {
+        link.put(&[b'x'; 1022]);
+        link.end_line();
+    }
+    link.close(&Closed::ByUs);
+    let at = |seconds| Instant::after_origin(core::time::Duration::from_secs(seconds));
+    assert_eq!(link.poll_closed(at(0)), Some(at(30)));
+    link.sent(1024);
+    assert_eq!(link.poll_closed(at(29)), Some(at(59)), "they are read, if slowly");
+    link.sent(1000);
+    assert_eq!(link.poll_closed(at(58)), Some(at(59)), "too slowly");
+    assert_eq!((link.poll_closed(at(59)), link.is_finished()), (None, true));
+}

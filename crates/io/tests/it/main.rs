@@ -220,6 +220,17 @@ async fn a_session_keeps_its_deadline_without_traffic() {
     assert!(before.elapsed() >= Duration::from_secs(60));
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_only_writes_waits_for_the_peer_as_long_as_it_was_told() {
+    let (near, _far) = tokio::io::duplex(16);
+    let mut driver = async_io::Driver::new(Echo::new(1), near, Tls::None).stall(Duration::from_secs(700));
+    driver.session().say(&[b'x'; 100]);
+    let begun = tokio::time::Instant::now();
+    let error = driver.drain().await.expect_err("nothing is read there");
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    assert_eq!(begun.elapsed(), Duration::from_secs(700));
+}
+
 #[tokio::test]
 async fn a_dropped_connection_is_the_end_of_the_stream() {
     let (near, far) = tokio::io::duplex(100);

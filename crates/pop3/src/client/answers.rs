@@ -2,7 +2,7 @@
 
 use super::{Answer, Client, Command, Event, Login, Phase, Sent, What};
 use crate::wire::{
-    Capabilities, StatusLine, UniqueId, Verb, drop_listing, language_listing, scan_listing, unique_id_listing,
+    Capabilities, Refusal, StatusLine, UniqueId, Verb, drop_listing, language_listing, scan_listing, unique_id_listing,
 };
 use alloc::boxed::Box;
 use postrider_core::{Closed, Framed, LineRule, ProtocolError, Text, Unstuffer};
@@ -103,7 +103,7 @@ impl Client {
             Framed::Line(line) => {
                 self.link.trace_in(&line.octets, None);
                 match StatusLine::parse(&line.octets) {
-                    Ok(StatusLine::Err(_)) => self.close(Closed::ByPeer),
+                    Ok(StatusLine::Err(why)) => self.dismissed(why),
                     Ok(StatusLine::Ok(_) | StatusLine::Challenge(_)) | Err(_) => {
                         self.unexpected("the server speaks unasked", &line.octets);
                     }
@@ -116,6 +116,11 @@ impl Client {
             }
             Framed::More => self.end_of_stream(),
         }
+    }
+
+    fn dismissed(&mut self, why: Refusal) {
+        self.events.push_back(Event::Dismissed(why));
+        self.close(Closed::ByPeer);
     }
 
     pub(super) fn end_of_stream(&mut self) -> bool {
@@ -137,7 +142,8 @@ impl Client {
                     self.challenge = ApopChallenge::in_greeting(line);
                     self.ask_capabilities();
                 }
-                StatusLine::Err(_) | StatusLine::Challenge(_) => self.unexpected("the server refuses to serve", line),
+                StatusLine::Err(why) => self.dismissed(why),
+                StatusLine::Challenge(_) => self.unexpected("the server greets with a challenge", line),
             };
         }
         match status {

@@ -53,7 +53,7 @@ pub struct Quirks {
 }
 
 impl Quirks {
-    /// Nothing is forgiven.
+    /// None of these is forgiven.
     pub const NONE: Quirks = Quirks {
         status_on_each_line: false,
         unique_id_without_number: false,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Memory::read ──> Memory::plan(maildrop) ──> Plan::wanted: RETR ──> Plan::begin, Plan::kept ──> Plan::deletable: DELE, QUIT
-//!   lines of text        LIST, UIDL                                    lines to be stored               ──> Plan::into_memory
+//!   lines of text        LIST, UIDL                                    lines to be stored   +OK: Plan::deleted, Plan::into_memory
 //! ```
 //!
 //! The application stores lines of text; whatever is interrupted, it begins again with those that it has. A message is
@@ -13,6 +13,9 @@
 //! RFC 1939, 7 lets copies of a message share a unique id, and there are servers that give one id to different
 //! messages. So ids are counted: of an id that is there twice, two messages must have been kept before they count as
 //! known. If fewer were, all of them are fetched again; some mail may then come twice, but none is lost.
+//!
+//! A server may also give the id of a deleted message to another one. So an id is forgotten with its message, or else
+//! remembered with that one's size: there are servers that keep what they said was deleted, and list it again.
 //!
 //! ```
 //! use postrider_pop3::UniqueId;
@@ -91,6 +94,7 @@ impl Maildrop {
             Event::Listing { message, size, .. } => self.size(*message, *size),
             Event::UniqueId { message, id, .. } => self.unique_id(*message, id.clone()),
             Event::Ready
+            | Event::Dismissed(_)
             | Event::Status { .. }
             | Event::Language { .. }
             | Event::Body { .. }
@@ -151,8 +155,42 @@ impl Maildrop {
 /// Which messages were kept, by their unique ids.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Memory {
-    /// How many messages with that id.
-    have: BTreeMap<UniqueId, u32>,
+    have: BTreeMap<UniqueId, Had>,
+}
+
+/// What was kept of one id.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Had {
+    /// How many messages.
+    count: u32,
+    /// The size of the one, if it was deleted.
+    deleted: Option<u64>,
+}
+
+impl Had {
+    fn new(count: u32) -> Self {
+        Self { count, deleted: None }
+    }
+
+    /// What ends the line about an id.
+    fn read(words: &[&str]) -> Option<Self> {
+        let count = |word: &str| word.parse().ok().filter(|count| *count > 0);
+        match words {
+            [] => Some(Self::new(1)),
+            [word] => count(word).map(Self::new),
+            [word, size] => Some(Self { count: count(word)?, deleted: Some(size.parse().ok()?) }),
+            [_, _, _, ..] => None,
+        }
+    }
+
+    /// The line about an id.
+    fn line(self, id: &UniqueId) -> String {
+        match self {
+            Self { count: 1, deleted: None } => format!("have {id}\n"),
+            Self { count, deleted: None } => format!("have {id} {count}\n"),
+            Self { count, deleted: Some(size) } => format!("have {id} {count} {size}\n"),
+        }
+    }
 }
 
 /// This text is not what [`Memory::to_text`] and the lines after it give.
@@ -180,39 +218,39 @@ impl Memory {
     pub fn read(text: &str, mut arrived: impl FnMut(&str) -> bool) -> Result<Self, NoMemory> {
         let lines = text.strip_prefix(Self::HEADER).ok_or(NoMemory)?;
         let mut have = BTreeMap::new();
-        let mut begun: BTreeMap<UniqueId, (u32, &str)> = BTreeMap::new();
+        let mut begun: BTreeMap<UniqueId, (Had, &str)> = BTreeMap::new();
         let whole = lines.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
         for line in whole {
             let words: Vec<&str> = line.split(' ').collect();
             match words[..] {
-                ["have", id, ref count @ ..] => {
-                    if let (Ok(id), Some(count)) = (UniqueId::new(id), counted(count)) {
+                ["have", id, ref words @ ..] => {
+                    if let (Ok(id), Some(had)) = (UniqueId::new(id), Had::read(words)) {
                         begun.remove(&id);
-                        have.insert(id, count);
+                        have.insert(id, had);
                     }
                 }
-                ["get", place, id, ref count @ ..] => {
-                    if let (Ok(id), Some(count)) = (UniqueId::new(id), counted(count)) {
-                        begun.insert(id, (count, place));
+                ["get", place, id, ref words @ ..] => {
+                    if let (Ok(id), Some(had)) = (UniqueId::new(id), Had::read(words)) {
+                        begun.insert(id, (had, place));
                     }
                 }
                 _ => {}
             }
         }
-        have.extend(begun.into_iter().filter(|(_, (_, place))| arrived(place)).map(|(id, (count, _))| (id, count)));
+        have.extend(begun.into_iter().filter(|(_, (_, place))| arrived(place)).map(|(id, (had, _))| (id, had)));
         Ok(Self { have })
     }
 
     /// All of it, to be stored in place of what was there.
     pub fn to_text(&self) -> String {
         let mut text = String::from(Self::HEADER);
-        self.have.iter().for_each(|(id, count)| text.push_str(&have(id, *count)));
+        self.have.iter().for_each(|(id, had)| text.push_str(&had.line(id)));
         text
     }
 
     /// How many messages with this id were kept.
     pub fn count(&self, id: &UniqueId) -> u32 {
-        self.have.get(id).copied().unwrap_or(0)
+        self.have.get(id).map_or(0, |had| had.count)
     }
 
     /// What is to be done with this maildrop.
@@ -222,7 +260,12 @@ impl Memory {
         for id in maildrop.messages().filter_map(|message| message.id.as_ref()) {
             *listed.entry(id.clone()).or_default() += 1;
         }
-        let known = |message: &Listed| message.id.as_ref().is_some_and(|id| self.count(id) >= listed[id]);
+        let known = |message: &Listed| {
+            let Some((id, had)) = message.id.as_ref().and_then(|id| Some((id, self.have.get(id)?))) else {
+                return false;
+            };
+            had.count >= listed[id] && (had.deleted.is_none() || had.deleted == message.size)
+        };
         let messages = maildrop.messages().map(|message| {
             let fate = if known(message) { Fate::Known } else { Fate::Wanted };
             (message.number, (message.clone(), fate))
@@ -302,8 +345,9 @@ impl Plan {
             None => String::new(),
             Some(id) => {
                 let count = self.next_count(&id);
-                let line = have(&id, count);
-                self.memory.have.insert(id.clone(), count);
+                let had = Had::new(count);
+                let line = had.line(&id);
+                self.memory.have.insert(id.clone(), had);
                 self.kept.insert(id, count);
                 line
             }
@@ -317,14 +361,32 @@ impl Plan {
         self.messages.iter().filter(|(_, (_, fate))| *fate != Fate::Wanted).map(|(number, _)| *number)
     }
 
-    /// What to remember for the next session: messages that are no longer in the maildrop are forgotten. Those that
-    /// were deleted in this session are not, lest the server thinks otherwise of it; and a maildrop that was empty may
-    /// have been a server in trouble, so nothing is forgotten then.
+    /// The server has said `+OK` to DELE for this message and then to QUIT: its id may be another message's next time.
+    ///
+    /// # Errors
+    /// [`Misuse`] if the message is not one that [`Plan::deletable`] gives.
+    pub fn deleted(&mut self, message: u32) -> Result<(), Misuse> {
+        let listed = match self.messages.get(&message) {
+            Some((listed, Fate::Known | Fate::Kept)) => listed,
+            Some((_, Fate::Wanted)) | None => return Err(Misuse::new("the message was not kept")),
+        };
+        if let Some(id) = &listed.id {
+            match (listed.size, self.memory.have.get_mut(id)) {
+                (Some(size), Some(had)) if self.listed[id] == 1 => *had = Had { count: 1, deleted: Some(size) },
+                // Which of several were deleted could not be told; nor could another one of no known size.
+                (_, _) => drop(self.memory.have.remove(id)),
+            }
+        }
+        Ok(())
+    }
+
+    /// What to remember for the next session: messages that are no longer in the maildrop are forgotten. A maildrop that
+    /// was empty may have been a server in trouble, so nothing is forgotten then.
     pub fn into_memory(mut self) -> Memory {
         if !self.messages.is_empty() {
-            self.memory.have.retain(|id, count| match self.listed.get(id) {
+            self.memory.have.retain(|id, had| match self.listed.get(id) {
                 Some(listed) => {
-                    *count = (*count).min(*listed);
+                    had.count = had.count.min(*listed);
                     true
                 }
                 None => false,
@@ -344,19 +406,6 @@ impl Plan {
     /// it was too few to tell which, so all are fetched again.
     fn next_count(&self, id: &UniqueId) -> u32 {
         self.kept.get(id).copied().unwrap_or(0) + 1
-    }
-}
-
-fn have(id: &UniqueId, count: u32) -> String {
-    if count == 1 { format!("have {id}\n") } else { format!("have {id} {count}\n") }
-}
-
-/// The count that ends a line; without one it is 1.
-fn counted(words: &[&str]) -> Option<u32> {
-    match words {
-        [] => Some(1),
-        [count] => count.parse().ok().filter(|count| *count > 0),
-        [_, _, ..] => None,
     }
 }
 
@@ -454,7 +503,7 @@ mod tests {
         assert_eq!(Memory::read(&whole.to_text(), |_| false), Ok(whole.clone()));
         for end in 0..lines.len() {
             let cut = memory(&lines[..end]);
-            assert!(cut.have.iter().all(|(id, count)| whole.count(id) >= *count), "cut after {end}");
+            assert!(cut.have.iter().all(|(id, had)| whole.count(id) >= had.count), "cut after {end}");
         }
         assert_eq!(memory("have a\nhave torn"), memory("have a\n"));
         assert_eq!(memory("have tornget there b\nhave x 0\nhave x y\nhave \nnonsense\n\n"), Memory::new());
@@ -470,6 +519,26 @@ mod tests {
         }
         assert!(plan.begin(2, "f").is_err(), "there is no such message");
         assert_eq!(plan.begin(1, "ü/1").expect("wanted"), "get ü/1 a\n");
+    }
+
+    #[test]
+    fn an_id_that_another_message_has_after_a_deletion_is_fetched() {
+        let mut plan = memory("have b\n").plan(&maildrop(&["a", "b", "twice", "twice"]));
+        for message in [1, 3, 4] {
+            plan.kept(message).expect("wanted");
+        }
+        assert!(plan.deleted(5).is_err());
+        for message in [1, 2, 3, 4] {
+            plan.deleted(message).expect("kept");
+        }
+        let text = plan.into_memory().to_text();
+        assert_eq!(text, format!("{}have a 1 1\nhave b 1 1\n", Memory::HEADER));
+
+        let mut again = maildrop(&["a", "b", "twice"]);
+        again.size(1, 2).expect("few");
+        let plan = Memory::read(&text, |_| false).expect("a memory").plan(&again);
+        assert_eq!(wanted(&plan), [1, 3], "a is another message; b was not deleted after all");
+        assert!(plan.clone().deleted(1).is_err(), "it is not here");
     }
 
     #[test]

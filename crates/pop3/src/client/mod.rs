@@ -86,6 +86,8 @@ pub enum Event {
         /// The octets.
         bytes: Bytes,
     },
+    /// The server ends the session, and says why: in place of a greeting, or unasked. [`Closed::ByPeer`] follows.
+    Dismissed(Refusal),
     /// A command is over. Of a message, all octets were reported before.
     Completed {
         /// The command.
@@ -272,7 +274,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Misuse`] if somebody has logged in, TLS is missing and [`Config::dangerous_plaintext_login`] is off, a value is
-    /// empty or holds a control character, or is not ASCII and the server has not said that it takes UTF-8 (RFC 6856,
+    /// empty or holds CR, LF or NUL, or is not ASCII and the server has not said that it takes UTF-8 (RFC 6856,
     /// 2.2).
     //= 1939-7-6
     pub fn login(&mut self, user: &str, password: Secret<String>) -> Result<CommandId, Misuse> {

@@ -61,6 +61,8 @@ impl Server {
             }
             next += 1;
         }
+        // It is only called once the client has taken some of what was listed before.
+        self.progress = true;
         if next < self.messages.len() {
             self.now = Busy::Listing(kind, next);
             return;

@@ -214,7 +214,13 @@ impl Server {
         }
     }
 
-    /// Lets the command that has begun finish, then says `why` and closes. Nothing is deleted.
+    /// How long the client may be silent or take nothing: [`Limits::idle`]. For whoever writes to it without polling.
+    pub fn idle_limit(&self) -> core::time::Duration {
+        self.config.limits.idle
+    }
+
+    /// Lets the command that has begun finish, then says `why` and closes. Nothing is deleted, unless it was QUIT
+    /// that had begun.
     pub fn shut_down(&mut self, why: Text) {
         self.shutting_down = Some(why);
     }

@@ -258,8 +258,13 @@ impl Command {
         }
     }
 
-    /// Where in a command line something begins that must not be shown, if it is one that holds such.
+    /// Where in a command line something begins that must not be shown, if it may hold such. A line whose first word is
+    /// too long for a command may be what was to follow AUTH.
     pub fn secret_from(line: &[u8]) -> Option<usize> {
+        // RFC 1939, 3: keywords have three or four characters.
+        if line.split(|&octet| octet == b' ').next().is_some_and(|word| word.len() > 4) {
+            return Some(0);
+        }
         let starts = |word: &[u8]| line.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
         if starts(b"PASS ") {
             return Some(5);

@@ -62,6 +62,7 @@ impl Adapter for ClientAdapter {
                 let code = code.map_or(String::new(), |code| format!("({}) ", code.as_str()));
                 format!("{}: no {code}{text}", name(&of))
             }
+            Event::Dismissed(why) => format!("dismissed: {why}"),
             Event::Closed(why) => closed(&why),
             other => panic!("not known: {other:?}"),
         })

@@ -42,7 +42,7 @@ fn message(rng: &mut Rng) -> Bytes {
 /// What the client is to read: with the line end that POP3 adds to a message without one.
 fn as_read(message: &[u8]) -> Vec<u8> {
     let mut octets = message.to_vec();
-    if !octets.is_empty() && !octets.ends_with(b"\n") {
+    if !octets.is_empty() && !octets.ends_with(b"\r\n") {
         octets.extend_from_slice(b"\r\n");
     }
     octets

@@ -172,8 +172,8 @@ fn talk(script: &Script, stream: &TcpStream, shared: &Shared) -> io::Result<Talk
         };
         let wait = until.map(|until| now().until(until));
         if peer.wants() == 0 || deaf_ears {
-            // Whoever ends the connection cannot be heard either, so only what ends it all counts.
-            if shared.wait(wait) || (wait.is_none() && deaf_ears) {
+            // Who does not listen cannot hear that the other side has ended it; who heard it need not stay.
+            if (deaf_ears && wait.is_none()) || shared.wait(wait) {
                 break;
             }
             continue;

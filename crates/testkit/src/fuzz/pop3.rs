@@ -62,7 +62,7 @@ pub fn pop3_wire(data: &[u8]) {
     for line in data.split(|&octet| octet == b'\n') {
         let command = Command::parse(line);
         if let Some(from) = Command::secret_from(line) {
-            assert!((1..=line.len()).contains(&from));
+            assert!(from <= line.len());
         } else {
             let secret = matches!(command, Ok(Command::Pass(_) | Command::Auth(_, Some(_)) | Command::Apop { .. }));
             assert!(!secret, "a secret would be shown: {}", line.escape_ascii());

@@ -1,5 +1,6 @@
 //! The test kit itself: does it notice what is wrong?
 
+mod call;
 mod echo;
 mod fuzz;
 mod pair;
