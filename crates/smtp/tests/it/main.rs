@@ -10,6 +10,7 @@ mod dialogue;
 mod evil;
 mod face;
 mod least;
+mod limits;
 mod pair;
 mod parameters;
 mod sasl;

@@ -66,6 +66,7 @@ pub(crate) fn config(settings: &mut Settings) -> Result<Config, String> {
     config.limits.message = settings.number("message")?.unwrap_or(config.limits.message);
     config.limits.message_excess = settings.number("excess")?.unwrap_or(config.limits.message_excess);
     config.limits.recipients = settings.number("recipients")?.unwrap_or(config.limits.recipients);
+    config.limits.recipient_domains = settings.number("recipient-domains")?;
     config.limits.transactions = settings.number("transactions")?.unwrap_or(config.limits.transactions);
     config.limits.hops = settings.number("hops")?.unwrap_or(config.limits.hops);
     config.limits.text_line = settings.number("text-line")?.unwrap_or(config.limits.text_line);

@@ -19,14 +19,14 @@ pub use imap::{imap_client, imap_command, imap_response, imap_server};
 pub use mutate::mutate;
 pub use pop3::{dots, pop3_between, pop3_client, pop3_server, pop3_wire};
 pub use sasl::sasl;
-pub use smtp::{smtp_between, smtp_client, smtp_server};
+pub use smtp::{smtp_between, smtp_chunks, smtp_client, smtp_server};
 pub use smtp_wire::{smtp_address, smtp_command, smtp_data, smtp_reply};
 
 /// What a target does with one input.
 pub type Target = fn(&[u8]);
 
 /// All targets, by name.
-pub const TARGETS: [(&str, Target); 17] = [
+pub const TARGETS: [(&str, Target); 18] = [
     ("dots", dots),
     ("imap_client", imap_client),
     ("imap_command", imap_command),
@@ -39,6 +39,7 @@ pub const TARGETS: [(&str, Target); 17] = [
     ("sasl", sasl),
     ("smtp_address", smtp_address),
     ("smtp_between", smtp_between),
+    ("smtp_chunks", smtp_chunks),
     ("smtp_client", smtp_client),
     ("smtp_command", smtp_command),
     ("smtp_data", smtp_data),

@@ -4,9 +4,9 @@ use super::drive::{Actor, drive};
 use super::split;
 use crate::{Applications, Faults, Pair, Rng};
 use bytes::Bytes;
-use postrider_core::{Pending, Secret};
+use postrider_core::{Closed, Instant, Machine, Pending, Secret, Session, Step};
 use postrider_sasl::{ApopChallenge, Identity, Login, Mechanism, MechanismName, Plain, ScramCredentials, XOAuth2};
-use postrider_smtp::client::{self, Client, Outcome};
+use postrider_smtp::client::{self, Chunking, Client, Outcome};
 use postrider_smtp::server::{self, Role, Server};
 use postrider_smtp::wire::{BareNewlines, BodyType, Quirks};
 use postrider_smtp::{Accepted, Delivered, Envelope, HelloName, Mailbox, Refusal};
@@ -15,6 +15,10 @@ use std::sync::Arc;
 /// Answers anything, now or later, and sees to it that no message is asked about but after its transaction.
 #[derive(Default)]
 struct ServerActor {
+    /// The server offers CHUNKING, so that a message need not end with a line.
+    chunking: bool,
+    /// The message may hold any octets.
+    binary: bool,
     held: Vec<server::Event>,
     recipients: usize,
     body: Vec<u8>,
@@ -85,14 +89,17 @@ impl Actor<Server> for ServerActor {
             }
             event => {
                 match &event {
-                    server::Event::Mail { .. } => {
+                    server::Event::Mail { params, .. } => {
                         self.body.clear();
                         self.recipients = 0;
+                        self.binary = params.body == Some(BodyType::BinaryMime);
+                        assert!(self.chunking || !self.binary, "what is not offered is refused");
                     }
                     server::Event::Message { size, .. } => {
                         assert_eq!(*size, self.body.len() as u64, "all of the message was reported");
                         let whole = self.body.is_empty() || self.body.ends_with(b"\r\n");
-                        assert!(whole, "a message ends with a line");
+                        assert!(whole || self.chunking, "a message ends with a line");
+                        assert!(self.binary || is_of_lines(&self.body), "{}", self.body.escape_ascii());
                     }
                     _ => {}
                 }
@@ -140,6 +147,12 @@ fn server(rng: &mut Rng) -> server::Config {
     config.require_tls = rng.one_in(2);
     config.quirks = if rng.one_in(2) { Quirks::INTEROP } else { Quirks::NONE };
     config.bare_newlines = [BareNewlines::Refuse, BareNewlines::Normalise][rng.below(2)];
+    config.chunking = rng.one_in(2);
+    config.binary_mime = config.chunking && rng.one_in(2);
+    config.long_lines = rng.one_in(2);
+    config.limits.text_line_policy = rng.between(0, 1000);
+    config.limits.recipient_domains = rng.one_in(4).then(|| rng.between(1, 3) as u32);
+    config.limits.chunks = rng.between(1, 100) as u32;
     config.limits.message = rng.between(1, 3000) as u64;
     config.limits.message_excess = rng.between(0, 3000) as u64;
     config.limits.link.output = rng.between(1, 10_000);
@@ -149,7 +162,109 @@ fn server(rng: &mut Rng) -> server::Config {
 
 /// A server, in any role, with any client.
 pub fn smtp_server(data: &[u8]) {
-    drive(data, |rng| (Server::new(Arc::new(server(rng)), 1), ServerActor::default()));
+    drive(data, |rng| {
+        let config = server(rng);
+        let actor = ServerActor { chunking: config.chunking, ..ServerActor::default() };
+        (Server::new(Arc::new(config), 1), actor)
+    });
+}
+
+/// A message in chunks, cut anywhere: what is good is taken as it is and what is not is refused, and no octet of it is
+/// ever a command.
+pub fn smtp_chunks(data: &[u8]) {
+    let (mut rng, message) = split(data);
+    let mut config = server::Config::new(name("mx.example"));
+    config.chunking = true;
+    config.binary_mime = true;
+    config.bare_newlines = [BareNewlines::Refuse, BareNewlines::Normalise][rng.below(2)];
+    config.limits.text_line = if rng.one_in(2) { 65_536 } else { rng.below(100) };
+    config.limits.link.input = rng.between(14_000, 70_000);
+    config.delivered_to = false;
+    config.limits.hops = u32::MAX;
+    let binary = rng.one_in(3);
+    let (policy, longest) = (config.bare_newlines, config.limits.text_line);
+
+    let body = if binary { " BODY=BINARYMIME" } else { "" };
+    let mut wire =
+        format!("EHLO c.example\r\nMAIL FROM:<a@c.example>{body}\r\nRCPT TO:<x@mx.example>\r\n").into_bytes();
+    let (mut rest, mut chunks) = (message, 0);
+    loop {
+        // Errors end the session in time, and a refused message makes one of each chunk after it.
+        let size = if chunks < 15 { rng.below(rest.len() + 1) } else { rest.len() };
+        let last = size == rest.len() && (chunks >= 15 || !rng.one_in(4));
+        let verb = if rng.one_in(2) { "BDAT" } else { "bdat" };
+        wire.extend_from_slice(format!("{verb} {size}{}\r\n", if last { " LAST" } else { "" }).as_bytes());
+        wire.extend_from_slice(&rest[..size]);
+        rest = &rest[size..];
+        chunks += 1;
+        if last {
+            break;
+        }
+    }
+    wire.extend_from_slice(b"NOOP\r\nQUIT\r\n");
+
+    let mut server = Server::new(Arc::new(config), 1);
+    let (mut taken, mut body, mut said, mut mails, mut ended) = (vec![], vec![], vec![], 0, false);
+    while !ended {
+        while let Step::Event(event) = server.poll(Instant::ORIGIN) {
+            let answered = match event {
+                server::Event::Mail { answer, .. } => {
+                    mails += 1;
+                    server.accept(answer)
+                }
+                server::Event::Rcpt { answer, .. } => server.accept(answer),
+                server::Event::Data { answer } => server.accept(answer),
+                server::Event::Body(octets) => {
+                    body.extend_from_slice(&octets);
+                    Ok(())
+                }
+                server::Event::Message { answer, .. } => {
+                    taken.push(std::mem::take(&mut body));
+                    server.accept(answer)
+                }
+                server::Event::Reset => {
+                    body.clear();
+                    Ok(())
+                }
+                server::Event::Closed(why) => {
+                    assert_eq!(why, Closed::ByPeer, "QUIT is the last command");
+                    ended = true;
+                    Ok(())
+                }
+                other => panic!("{other:?}"),
+            };
+            answered.expect("it was just asked");
+        }
+        said.extend_from_slice(server.output());
+        server.sent(server.output().len());
+        let room = server.window().min(wire.len());
+        assert!(room > 0 || ended, "the server takes no more, and has not ended");
+        let n = if room > 0 { rng.piece(room) } else { 0 };
+        assert_eq!(server.receive(&wire[..n]), n);
+        wire.drain(..n);
+    }
+    let said = String::from_utf8(said).expect("replies are ASCII");
+    assert!(wire.is_empty() && mails == 1, "no octet of a chunk is a command: {said}");
+    assert!(said.ends_with("\r\n250 2.0.0 OK\r\n221 2.0.0 Goodbye\r\n"), "{said}");
+    let fits = |line: &[u8]| line.strip_suffix(b"\r").unwrap_or(line).len() <= longest;
+    let good = is_of_lines(message) && message.split(|&octet| octet == b'\n').all(fits);
+    if binary || good {
+        assert_eq!(taken, [message], "{said}");
+    } else if policy == BareNewlines::Refuse {
+        assert!(taken.is_empty() && said.contains("\r\n554 5.6.0 "), "{said}");
+    } else if let [mended] = &taken[..] {
+        assert!(is_of_lines(mended), "{}", mended.escape_ascii());
+    }
+}
+
+/// Whether CR and LF stand together only, and NUL nowhere.
+fn is_of_lines(message: &[u8]) -> bool {
+    !message.contains(&0)
+        && (0..message.len()).all(|at| match message[at] {
+            b'\r' => message.get(at + 1) == Some(&b'\n'),
+            b'\n' => at > 0 && message[at - 1] == b'\r',
+            _ => true,
+        })
 }
 
 /// Sends messages as long as it can, and sees to it that each is finished once.
@@ -250,6 +365,9 @@ fn client(rng: &mut Rng) -> client::Config {
     config.tls =
         [client::Tls::Manual, client::Tls::IfOffered, client::Tls::Required, client::Tls::Implicit][rng.below(4)];
     config.bare_newlines = [BareNewlines::Refuse, BareNewlines::Normalise][rng.below(2)];
+    config.chunking = [Chunking::WhenOffered, Chunking::WhenNeeded][rng.below(2)];
+    config.limits.chunk = rng.between(1, 200);
+    config.limits.chunks = rng.between(1, 5);
     config.limits.link.output = rng.between(1, 10_000);
     config.limits.link.input = rng.between(3000, 70_000);
     if rng.one_in(2) { config.dangerous_allow_plaintext_auth() } else { config }
@@ -291,6 +409,7 @@ pub fn smtp_between(data: &[u8]) {
     let faults = Faults::draw(&mut rng, 2000);
     let (server, client) = (server(&mut rng), client(&mut rng));
     let mut both = Both::default();
+    both.0.chunking = server.chunking;
     let mut pair = Pair::new(seed, faults, Server::new(Arc::new(server), 1), Client::new(Arc::new(client), 2));
     if let Err(failure) = pair.run(&mut both) {
         panic!("{failure}");

@@ -4,8 +4,8 @@ use super::split;
 use crate::Rng;
 use bytes::BytesMut;
 use postrider_smtp::wire::{
-    BareNewlines, Body, Capabilities, Command, DataReader, DataWriter, EnhancedCode, EnvelopeId, MailParams,
-    OriginalRecipient, Parameter, Quirks, RcptParams, Reply, ReplyError, ReplyReader, Verb,
+    BareNewlines, Body, Capabilities, ChunkReader, Command, DataReader, DataWriter, EnhancedCode, EnvelopeId,
+    MailParams, OriginalRecipient, Parameter, Quirks, RcptParams, Reply, ReplyError, ReplyReader, Verb,
 };
 use postrider_smtp::{AddressLiteral, Domain, ForwardPath, HelloName, Host, LocalPart, Mailbox, Refusal, ReversePath};
 
@@ -206,6 +206,37 @@ pub fn smtp_data(data: &[u8]) {
             }
             assert_eq!(back.body, expected);
         }
+    }
+
+    for policy in [Some(BareNewlines::Refuse), Some(BareNewlines::Normalise), None] {
+        let limit = if rng.one_in(2) { 1000 } else { rng.below(40) };
+        let reader = || policy.map_or_else(ChunkReader::opaque, |policy| ChunkReader::lines(policy, limit));
+        let (once, again) = (chunks(reader(), data, &mut rng), chunks(reader(), data, &mut rng));
+        assert_eq!(once, again, "{policy:?}, {limit}: it depends on the chunks");
+        match (policy, once) {
+            (None, once) => assert_eq!(once.as_deref(), Some(data)),
+            (Some(BareNewlines::Refuse), Some(once)) => assert_eq!(once, data),
+            // What is mended needs no more mending.
+            (Some(BareNewlines::Normalise), Some(once)) => {
+                assert_eq!(chunks(ChunkReader::lines(BareNewlines::Refuse, limit), &once, &mut rng), Some(once));
+            }
+            (Some(_), None) => {}
+        }
+    }
+
+    /// The message, if it can be taken.
+    fn chunks(mut reader: ChunkReader, mut rest: &[u8], rng: &mut Rng) -> Option<Vec<u8>> {
+        let mut message = vec![];
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rng.piece(rest.len()));
+            match reader.read(now) {
+                Body::Prefix(length) => message.extend_from_slice(&now[..length]),
+                Body::Rewritten(octets) => message.extend_from_slice(&octets),
+            }
+            rest = later;
+        }
+        message.extend_from_slice(reader.finish());
+        reader.bad().is_none().then_some(message)
     }
 
     #[derive(PartialEq, Debug)]

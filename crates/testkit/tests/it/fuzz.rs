@@ -66,6 +66,7 @@ targets! {
     sasl
     smtp_address
     smtp_between
+    smtp_chunks
     smtp_client
     smtp_command
     smtp_data
