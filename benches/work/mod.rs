@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each bench uses its own part")]
 
 pub mod pop3;
+pub mod pop3_clients;
 pub mod smtp;
 
 use std::time::Duration;
@@ -54,8 +55,13 @@ fn check(work: &[Work]) {
 
 /// Measures times.
 pub fn clock(groups: &[fn() -> Vec<Work>]) {
+    clock_samples(groups, 20);
+}
+
+/// As [`clock`], each piece of work at least that many times.
+pub fn clock_samples(groups: &[fn() -> Vec<Work>], samples: usize) {
     let mut criterion = Criterion::default()
-        .sample_size(20)
+        .sample_size(samples)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1))
         .configure_from_args();
