@@ -83,7 +83,7 @@ async fn copied(lines: &'static [u8]) -> Vec<u8> {
 }
 
 fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread().build().expect("a runtime")
+    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime")
 }
 
 fn retr(group: &'static str, dots: u64) -> Vec<Work> {
