@@ -2,18 +2,27 @@
 
 /// Reads the decimal digits that `text` begins with, at least one, and gives what follows them. A number that is too
 /// large becomes the largest there is.
+#[inline]
 pub(super) fn leading_number(text: &[u8]) -> Option<(u64, &[u8])> {
-    // Nineteen digits fit.
-    let mut number = 0u64;
-    let mut length = 0;
-    while let Some(digit) = text.get(length).map(|b| b.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
-        number = match length < 19 {
-            true => number * 10 + u64::from(digit),
-            false => number.saturating_mul(10).saturating_add(u64::from(digit)),
-        };
+    /// So many digits fit.
+    const FIT: usize = 19;
+    let (mut number, mut length) = (0u64, 0);
+    for octet in text.iter().take(FIT) {
+        let digit = octet.wrapping_sub(b'0');
+        if digit > 9 {
+            break;
+        }
+        number = number * 10 + u64::from(digit);
         length += 1;
     }
-    (length > 0).then(|| (number, &text[length..]))
+    let mut rest = &text[length..];
+    if length == FIT {
+        while let [digit @ b'0'..=b'9', after @ ..] = rest {
+            number = number.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
+            rest = after;
+        }
+    }
+    (length > 0).then_some((number, rest))
 }
 
 /// Reads decimal digits and nothing else, as [`leading_number`] does.
