@@ -1,5 +1,6 @@
 //! The program itself, as a user starts it, against servers made of the crates' other halves and against scripts.
 
+mod evil;
 mod imap;
 mod pop;
 mod send;
