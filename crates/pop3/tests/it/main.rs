@@ -4,6 +4,7 @@ mod client;
 mod costs;
 mod dialogue;
 mod evil;
+mod listed;
 mod pair;
 mod sasl;
 mod server;
