@@ -30,7 +30,7 @@
 //!     match event {
 //!         Event::Open { answer, .. } => {
 //!             let unique_id = UniqueId::new("tea-1").unwrap();
-//!             server.answer(answer, Ok(vec![MessageMeta { size: message.len() as u64, unique_id }])).unwrap();
+//!             server.answer(answer, Ok(vec![MessageMeta::new(message.len() as u64, unique_id)])).unwrap();
 //!         }
 //!         Event::Retrieve { answer, .. } => {
 //!             assert_eq!(server.write(&answer, message), message.len(), "there is room for so little");

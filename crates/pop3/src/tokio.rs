@@ -17,7 +17,7 @@
 //!
 //! impl Handler for OneMessage {
 //!     async fn open(&mut self, _: Attempt) -> Result<Vec<MessageMeta>, Refusal> {
-//!         Ok(vec![MessageMeta { size: TEA.len() as u64, unique_id: UniqueId::new("tea-1").unwrap() }])
+//!         Ok(vec![MessageMeta::new(TEA.len() as u64, UniqueId::new("tea-1").unwrap())])
 //!     }
 //!     async fn read(&mut self, _: u32, at: u64) -> Result<Bytes, Refusal> {
 //!         Ok(Bytes::from_static(&TEA[at as usize..]))

@@ -141,6 +141,12 @@ async fn open(settings: &Settings) -> Result<Line<Client>, Fault> {
             .map_err(|why| Fault::new(Class::Unavailable, format!("{} refused TLS: {why}", settings.url.place())))?;
         ready(&mut line).await?;
     }
+    // Without it, messages of UTF-8 would be refused (RFC 6856, 2.1). A server that says no to it goes on as before.
+    if line.session().capabilities().is_some_and(|offered| offered.utf8) {
+        let asked = line.session().utf8();
+        let asked = given(&mut line, asked).await?;
+        let _ = complete(&mut line, asked).await?;
+    }
     let (user, password) = settings.login()?;
     let offered = line.session().capabilities().map(|offered| offered.sasl.clone()).unwrap_or_default();
     let unusable = |error: &dyn std::fmt::Display| Fault::usage(format!("cannot log in: {error}"));

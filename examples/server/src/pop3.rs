@@ -179,7 +179,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
                 //= 1939-7-3, 1939-7-4
                 let unique_id = UniqueId::new(&format!("{:08x}{:08x}", inbox.uidvalidity, message.uid));
                 let unique_id = unique_id.expect("hexadecimal digits are printable");
-                listed.push(MessageMeta { size: message.size, unique_id });
+                listed.push(MessageMeta::new(message.size, unique_id));
                 messages.push((message.uid, message.body));
             }
             match batch.last() {

@@ -72,8 +72,10 @@ impl Server {
     }
 
     pub(super) fn retrieve(&mut self, message: u32, lines: Option<u64>) {
-        if self.message(message).is_none() {
-            return self.no(&Refusal::plain(NO_SUCH_MESSAGE));
+        let Some(meta) = self.message(message) else { return self.no(&Refusal::plain(NO_SUCH_MESSAGE)) };
+        //= 6856-2.1-1, 6856-5-1
+        if meta.utf8 && !self.utf8 {
+            return self.no(&Refusal::needs_utf8());
         }
         if lines.is_none() {
             self.last = self.last.max(message);

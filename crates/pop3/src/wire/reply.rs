@@ -87,6 +87,11 @@ impl Refusal {
         Self { code: Some(ResponseCode::LoginDelay), text: Text::lossy(&text, 200) }
     }
 
+    /// The message or the maildrop is for those who say UTF8 (RFC 6856, 5).
+    pub fn needs_utf8() -> Self {
+        Self { code: Some(ResponseCode::Utf8), text: Text::literal("say UTF8 before the login to be sent this") }
+    }
+
     /// Whether the credentials are to blame.
     pub fn blames_credentials(&self) -> bool {
         self.code == Some(ResponseCode::Auth)

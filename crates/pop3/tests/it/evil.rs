@@ -301,9 +301,9 @@ impl Application<Server> for Maildrop {
                 self.in_the_clear += u32::from(!server.security().is_tls());
                 let right = user == "alice" && password.matches("wonderland");
                 self.opened += u32::from(right);
-                let meta = |(n, message): (usize, &&[u8])| MessageMeta {
-                    size: message.len() as u64,
-                    unique_id: UniqueId::new(&format!("id{n}")).expect("it is printable"),
+                let meta = |(n, message): (usize, &&[u8])| {
+                    let id = UniqueId::new(&format!("id{n}")).expect("it is printable");
+                    MessageMeta::new(message.len() as u64, id)
                 };
                 let maildrop = MESSAGES.iter().enumerate().map(meta).collect();
                 let answered =

@@ -136,9 +136,9 @@ impl Applications<Server, Client> for World {
         }
         // An answer may be too late: the connection is lost then.
         if let Some((answer, right)) = self.opening.take() {
-            let meta = |(n, octets): (usize, &Bytes)| MessageMeta {
-                size: as_read(octets).len() as u64,
-                unique_id: UniqueId::new(&format!("id-{n}")).expect("it is printable"),
+            let meta = |(n, octets): (usize, &Bytes)| {
+                let id = UniqueId::new(&format!("id-{n}")).expect("it is printable");
+                MessageMeta::new(as_read(octets).len() as u64, id)
             };
             let maildrop = self.stored.iter().enumerate().map(meta).collect();
             let _ = server.answer(answer, if right { Ok(maildrop) } else { Err(Denied::Credentials.into()) });

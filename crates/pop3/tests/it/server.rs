@@ -153,13 +153,17 @@ impl Adapter for ServerAdapter {
     }
 }
 
-/// `120:a 250:b`
+/// `120:a 250:b:utf8`
 fn maildrop(text: &str) -> Result<Vec<MessageMeta>, String> {
     text.split_whitespace()
         .map(|message| {
             let (size, id) = message.split_once(':').ok_or("a message is size:id")?;
             let size = size.parse().map_err(|_| "a size is a number")?;
-            Ok(MessageMeta { size, unique_id: UniqueId::new(id).map_err(|error| error.to_string())? })
+            let plain = id.strip_suffix(":utf8");
+            let id = UniqueId::new(plain.unwrap_or(id)).map_err(|error| error.to_string())?;
+            let mut meta = MessageMeta::new(size, id);
+            meta.utf8 = plain.is_some();
+            Ok(meta)
         })
         .collect()
 }
@@ -191,7 +195,7 @@ fn logged_in(messages: usize) -> Server {
     let mut server = Server::new(Arc::new(config), 1);
     let (events, _) = run(&mut server, b"USER a\r\nPASS b\r\n", Instant::ORIGIN);
     let Some(Event::Open { answer, .. }) = events.into_iter().next() else { panic!("a login asks") };
-    let meta = |n| MessageMeta { size: 100, unique_id: UniqueId::new(&format!("id{n}")).expect("it is printable") };
+    let meta = |n| MessageMeta::new(100, UniqueId::new(&format!("id{n}")).expect("it is printable"));
     server.answer(answer, Ok((1..=messages).map(meta).collect())).expect("it was asked just now");
     let (_, out) = run(&mut server, b"", Instant::ORIGIN);
     assert!(out.starts_with(b"+OK"));

@@ -25,7 +25,7 @@ impl Handler for Maildrop {
             _ => return Err(Denied::Credentials.into()),
         }
         let id = |n| UniqueId::new(&format!("id-{n}")).expect("printable");
-        let meta = |(n, octets): (usize, &Bytes)| MessageMeta { size: octets.len() as u64, unique_id: id(n) };
+        let meta = |(n, octets): (usize, &Bytes)| MessageMeta::new(octets.len() as u64, id(n));
         Ok(self.messages.iter().enumerate().map(meta).collect())
     }
 

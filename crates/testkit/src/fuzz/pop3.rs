@@ -130,11 +130,13 @@ impl ServerActor {
     fn settle(&mut self, server: &mut Server, event: server::Event, rng: &mut Rng) {
         match event {
             server::Event::Open { answer, .. } if !rng.one_in(4) => {
-                let meta = |n| MessageMeta {
-                    size: rng.below(1000) as u64,
-                    unique_id: UniqueId::new(&format!("id{n}")).expect("it is printable"),
+                let mut meta = |n| {
+                    let id = UniqueId::new(&format!("id{n}")).expect("it is printable");
+                    let mut meta = MessageMeta::new(rng.below(1000) as u64, id);
+                    meta.utf8 = rng.one_in(8);
+                    meta
                 };
-                let maildrop = (0..5).map(meta).collect();
+                let maildrop = (0..5).map(&mut meta).collect();
                 let _ = server.answer(answer, Ok(maildrop));
             }
             server::Event::Retrieve { answer, .. } if !rng.one_in(4) => {

@@ -41,9 +41,9 @@ fn session(stream: TcpStream, maildrop: &Maildrop, how: Connection, events: &Sen
                 let known = matches!(&attempt, Attempt::Password { user, password, .. }
                     if user == "bob@x.test" && password.matches("secret"));
                 let held = maildrop.lock().expect("no panic");
-                let listing = held.iter().map(|(id, octets)| MessageMeta {
-                    size: octets.len() as u64,
-                    unique_id: UniqueId::new(id).expect("an id"),
+                let listing = held.iter().map(|(id, octets)| {
+                    let id = UniqueId::new(id).expect("an id");
+                    MessageMeta::new(octets.len() as u64, id)
                 });
                 let result = if known { Ok(listing.collect()) } else { Err(Refusal::from(Denied::Credentials)) };
                 driver.session().answer(answer, result).expect("it was just asked");
@@ -215,9 +215,9 @@ fn session_with_kill(stream: TcpStream, maildrop: &Maildrop, kill: Kill, client:
         match event {
             Event::Open { answer, .. } => {
                 let held = maildrop.lock().expect("no panic");
-                let listing = held.iter().map(|(id, octets)| MessageMeta {
-                    size: octets.len() as u64,
-                    unique_id: UniqueId::new(id).expect("an id"),
+                let listing = held.iter().map(|(id, octets)| {
+                    let id = UniqueId::new(id).expect("an id");
+                    MessageMeta::new(octets.len() as u64, id)
                 });
                 driver.session().answer(answer, Ok(listing.collect())).expect("it was just asked");
             }
