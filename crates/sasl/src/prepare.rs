@@ -13,6 +13,7 @@ pub struct PrepareError;
 ///
 /// # Errors
 /// [`PrepareError`].
+//= 5802-2.2-1
 pub fn saslprep(text: &str) -> Result<Cow<'_, str>, PrepareError> {
     if text.bytes().all(|b| matches!(b, b' '..=b'~')) {
         return Ok(Cow::Borrowed(text));

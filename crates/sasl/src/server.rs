@@ -91,6 +91,7 @@ impl ServerExchange {
 
     /// Whether the mechanism can be offered on a connection like this: it is supported, and there is something to bind
     /// to if it must be.
+    //= 5802-6-1
     pub fn supports_over(mechanism: &MechanismName, security: &Security) -> bool {
         let bindable = match security {
             Security::Plaintext => false,

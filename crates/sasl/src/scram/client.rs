@@ -68,6 +68,7 @@ impl Scram {
 
     /// Binds the login to the channel if there is something to bind to and the server offers it (`-PLUS`). If only the
     /// server does not, it is told so, and fails the login if that is not true (RFC 5802, 6).
+    //= 5802-6-2, 5802-6-3, 5802-6-4
     #[must_use]
     pub fn over(mut self, channel: &Channel) -> Self {
         if let Some(kind) = channel.best() {
@@ -99,10 +100,12 @@ impl Scram {
         }
     }
 
+    //= 5802-5.1-1
     fn first_bare(&self) -> String {
         format!("n={},r={}", write_name(&self.user), self.nonce.as_str())
     }
 
+    //= 5802-5.1-7
     fn proof(&mut self, server_first: &str) -> Result<Secret<Vec<u8>>, MechanismError> {
         let malformed = MechanismError::Malformed;
         let mut parts = Attributes::new(server_first);
@@ -138,6 +141,7 @@ impl Scram {
         Ok(Secret::new(format!("{without_proof},p={}", write_base64(&proof)).into_bytes()))
     }
 
+    //= 5802-5-2
     fn verify(&mut self, expected: &Secret<Vec<u8>>, server_final: &str) -> Result<Secret<Vec<u8>>, MechanismError> {
         let mut parts = Attributes::new(server_final);
         let part = parts.part().unwrap_or_default();
@@ -159,6 +163,7 @@ impl Scram {
     }
 }
 
+//= 5802-5.1-2
 fn prepared(text: &str) -> Result<String, MechanismError> {
     match saslprep(text) {
         Ok(text) if !text.is_empty() => Ok(text.into_owned()),

@@ -178,6 +178,7 @@ impl ScramCredentials {
     }
 }
 
+//= 5802-5.1-10, 7677-3-1
 fn check(salt: &[u8], iterations: u32) -> Result<(), ScramCredentialsError> {
     if iterations < MIN_ITERATIONS {
         return Err(ScramCredentialsError::Iterations);

@@ -16,6 +16,7 @@ impl<'a> Attributes<'a> {
     }
 
     /// The next part, up to a comma.
+    //= 5802-5.1-6
     pub(super) fn part(&mut self) -> Option<&'a str> {
         let rest = self.rest?;
         match rest.split_once(',') {
@@ -39,6 +40,7 @@ impl<'a> Attributes<'a> {
     }
 
     /// Whether all that is left are extensions that may be ignored: `attr-val`, and not `m=`.
+    //= 5802-5.1-12
     pub(super) fn ends(mut self) -> bool {
         while let Some(part) = self.part() {
             let mut chars = part.chars();
@@ -61,6 +63,7 @@ pub(super) fn is_nonce(text: &str, limit: usize) -> bool {
 }
 
 /// A `saslname`: `=2C` is a comma, `=3D` an equals sign, and there is no other `=`.
+//= 5802-5.1-5
 pub(crate) fn read_name(text: &str) -> Option<String> {
     if text.is_empty() || text.contains('\0') {
         return None;
@@ -104,6 +107,7 @@ pub(super) fn read_number(text: &str) -> Option<u32> {
 mod tests {
     use super::*;
 
+    //= 5802-5.1-5
     #[test]
     fn names_come_back() {
         for name in ["user", "a=b", ",", "=2C", "ü,=", "=3D=2C"] {
@@ -122,6 +126,7 @@ mod tests {
         }
     }
 
+    //= 5802-5.1-12
     #[test]
     fn extensions_are_ignored_unless_mandatory() {
         assert!(Attributes { rest: None }.ends());

@@ -35,6 +35,7 @@ pub const MAX_NONCE: usize = 512;
 pub const MAX_SALT: usize = 512;
 
 /// The hash function of a SCRAM mechanism.
+//= 5802-4-1
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum ScramHash {
     /// SHA-1 (RFC 5802).

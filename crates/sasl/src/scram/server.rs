@@ -87,6 +87,7 @@ impl First {
         binding.extend_from_slice(bound);
         let user = parts.value('n').and_then(read_name);
         let user = user.ok_or(malformed("expected n=user, and no extension that is mandatory"))?;
+        //= 5802-5.1-3, 5802-5.1-4
         let user = saslprep(&user).map_err(|_| malformed("the user name has characters it may not have"))?;
         let nonce = parts.value('r').filter(|nonce| is_nonce(nonce, MAX_NONCE));
         let client_nonce = nonce.ok_or(malformed("expected r=nonce of printable ASCII"))?;
@@ -108,6 +109,7 @@ impl First {
     }
 
     /// What the channel binding flag binds to (RFC 5802, 6).
+    //= 5802-5-1, 5802-6-5, 5802-6-6, 5802-6.1-2
     fn bound(&self, flag: &str) -> Result<&[u8], ExchangeError> {
         match flag {
             "n" | "y" if self.plus => Err(malformed("the mechanism wants channel binding")),
@@ -145,6 +147,7 @@ impl ScramQuery {
     ///
     /// # Errors
     /// [`ExchangeError::WrongHash`] if the credentials are for another hash function.
+    //= 5802-5.1-9
     pub fn answer(self, answer: ScramAnswer) -> Result<ServerStep, ExchangeError> {
         let ScramAnswer { credentials, nonce } = answer;
         let claim = self.0;
@@ -161,6 +164,7 @@ impl ScramQuery {
 }
 
 impl Final {
+    //= 5802-5.1-8, 5802-6-7
     pub(crate) fn respond(self, message: &[u8]) -> Result<ServerStep, ExchangeError> {
         let message = text(message)?;
         let Self { claim, credentials, nonce, server_first } = self;

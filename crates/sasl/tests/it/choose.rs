@@ -53,6 +53,7 @@ fn the_strongest_comes_first() {
     assert_eq!(chosen(&Credentials::Anonymous, &ALL, &tls()), Ok(MechanismName::Anonymous));
 }
 
+//= 5802-6-3, 5802-6-4
 #[test]
 fn plus_needs_something_to_bind_to() {
     let bare = Security::Tls(TlsInfo::default());

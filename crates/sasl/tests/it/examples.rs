@@ -46,6 +46,7 @@ fn replay(example: &Example) {
 }
 
 /// RFC 5802, 5.
+//= 5802-4-1, 5802-5.1-1, 5802-5.1-9
 #[test]
 fn scram_sha_1_is_as_in_the_example() {
     replay(&Example {

@@ -33,6 +33,7 @@ fn case_11_plain_that_is_not_plain_is_refused() {
     }
 }
 
+//= 5802-5.1-7, 5802-5.1-8
 #[test]
 fn case_12_a_nonce_that_is_not_this_exchanges_fails() {
     // The client's alone, the server's alone, another's, a longer one.
@@ -75,6 +76,7 @@ fn case_12_the_same_login_over_another_tls_connection_fails() {
     assert!(matches!(outcome, Outcome::Server(ExchangeError::Refused(_))), "{outcome:?}");
 }
 
+//= 5802-6-2, 5802-6-5
 #[test]
 fn case_12_a_client_kept_from_plus_is_refused() {
     let channel = plus(ScramHash::Sha256);
@@ -92,6 +94,7 @@ fn case_12_a_client_kept_from_plus_is_refused() {
     assert!(matches!(run(&mut client, &App::new(), &channel, |_, _| {}), Outcome::Server(ExchangeError::Refused(_))));
 }
 
+//= 5802-6-6, 5802-6.1-2
 #[test]
 fn case_12_the_flag_must_fit_the_mechanism() {
     let channel = plus(ScramHash::Sha256);
@@ -115,6 +118,7 @@ fn case_12_the_flag_must_fit_the_mechanism() {
     assert!(start(&SHA256_PLUS, "p=tls-server-end-point,,n=user,r=abc", &channel).is_ok());
 }
 
+//= 5802-5.1-6, 5802-5.1-12
 #[test]
 fn case_12_mandatory_extensions_fail() {
     let channel = Channel::default();
@@ -136,6 +140,7 @@ fn case_12_mandatory_extensions_fail() {
     assert!(matches!(outcome, Outcome::Client(MechanismError::Malformed(_))), "{outcome:?}");
 }
 
+//= 5802-5-1, 5802-5.1-3, 5802-5.1-5, 5802-5.1-6
 #[test]
 fn client_first_messages_that_are_malformed_fail() {
     let long = format!("n,,n=user,r={}", "x".repeat(MAX_NONCE + 1));
@@ -178,6 +183,32 @@ fn nobody_gets_in_as_a_user_there_is_not() {
     assert!(made("a", 1).starts_with("SCRAM-SHA-256$4096:"));
 }
 
+/// Whether they are made of a password, of their parts or of a text.
+//= 5802-5.1-10, 7677-3-1
+#[test]
+fn a_server_keeps_no_credentials_with_fewer_than_4096_iterations() {
+    assert_eq!(MIN_ITERATIONS, 4096);
+    for hash in [ScramHash::Sha1, ScramHash::Sha256] {
+        let derive = |iterations| ScramCredentials::derive(hash, &secret(PASSWORD), b"salt", iterations);
+        let keys = || vec![7; hash.size()];
+        let new = |iterations| ScramCredentials::new(hash, b"salt".to_vec(), iterations, keys(), keys());
+        let good = new(4096).expect("enough");
+        assert_eq!(good.iterations(), 4096);
+        assert_eq!(derive(4096).expect("enough").iterations(), 4096);
+        let text = good.to_text().reveal().clone();
+        assert_eq!(ScramCredentials::parse(&text).expect("its own text").iterations(), 4096);
+        for few in [0, 1, 4095] {
+            assert_eq!(derive(few).err(), Some(ScramCredentialsError::Iterations));
+            assert_eq!(new(few).err(), Some(ScramCredentialsError::Iterations));
+            let weaker = text.replace("$4096:", &format!("${few}:"));
+            assert_ne!(weaker, text);
+            assert!(ScramCredentials::parse(&weaker).is_err(), "{few}");
+        }
+        let nobody = ScramCredentials::for_nobody(hash, "nobody", &Secret::new(vec![1; 32]), 1);
+        assert_eq!(nobody.iterations(), 4096, "nor do those for users there are not");
+    }
+}
+
 #[test]
 fn credentials_for_another_hash_are_the_applications_mistake() {
     let Ok(ServerStep::Scram(query)) = start(&SHA256, "n,,n=user,r=abc", &Channel::default()) else {
@@ -193,6 +224,7 @@ fn client() -> Scram {
     client
 }
 
+//= 5802-5-2
 #[test]
 fn case_57_a_server_that_says_too_little_or_too_much_fails() {
     // Success before anything was proven.
@@ -260,6 +292,7 @@ fn case_57_a_server_cannot_make_the_client_work() {
     }
 }
 
+//= 5802-2.2-1, 5802-5.1-2, 5802-5.1-4
 #[test]
 fn names_and_passwords_are_prepared_before_they_are_used() {
     // RFC 4013: the sign for the Roman nine is "IX", and the soft hyphen is nothing.

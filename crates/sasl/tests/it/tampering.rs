@@ -30,6 +30,7 @@ fn change_each(which: usize) {
     assert!(tried > 200, "{tried} octets");
 }
 
+//= 5802-5-2, 5802-6-7
 #[test]
 fn no_changed_octet_of_scram_goes_through() {
     change_each(8);
