@@ -70,7 +70,7 @@
 //!
 //! # Not yet
 //!
-//! The client sends no BURL and no XCLIENT, and the `tokio` face refuses ETRN and BURL.
+//! The client sends no XCLIENT, and EXPN is not put to the server's application.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;

@@ -23,6 +23,11 @@ impl Accepted {
         Self { said: Some((ReplyCode::literal(code), EnhancedCode::literal(2, subject, detail), text)) }
     }
 
+    /// Whether its text, if it has one, is ASCII.
+    pub(crate) fn is_ascii(&self) -> bool {
+        self.said.as_ref().is_none_or(|(_, _, text)| text.as_str().is_ascii())
+    }
+
     /// The reply, with the session's code and text where the application left them.
     pub(crate) fn reply(self, code: u16, subject: u16, detail: u16, text: &'static str) -> Reply {
         match self.said {

@@ -28,8 +28,8 @@ impl Client {
     /// # Errors
     /// [`Misuse`] if the session is busy, or `who` is not ASCII and the server does not offer SMTPUTF8.
     pub fn verify(&mut self, who: Text) -> Result<(), Misuse> {
-        self.sendable(&who)?;
-        self.ask(&Command::Vrfy(who))
+        let utf8 = self.takes_utf8(&who)?;
+        self.ask(&Command::Vrfy { who, utf8 })
     }
 
     /// Asks who is on a mailing list (RFC 5321, 4.1.1.7). [`Event::Answered`](super::Event) follows.
@@ -37,8 +37,8 @@ impl Client {
     /// # Errors
     /// [`Misuse`] if the session is busy, or `list` is not ASCII and the server does not offer SMTPUTF8.
     pub fn expand(&mut self, list: Text) -> Result<(), Misuse> {
-        self.sendable(&list)?;
-        self.ask(&Command::Expn(list))
+        let utf8 = self.takes_utf8(&list)?;
+        self.ask(&Command::Expn { list, utf8 })
     }
 
     /// Asks the server to send what waits there for a host (RFC 1985). [`Event::Answered`](super::Event) follows.
@@ -52,11 +52,12 @@ impl Client {
         self.ask(&Command::Etrn(target))
     }
 
-    /// RFC 6531, 3.7.4.2.
-    fn sendable(&self, text: &Text) -> Result<(), Misuse> {
+    /// Whether SMTPUTF8 is said with a question about this: wherever it is offered, since the reply may need it though
+    /// the question does not (RFC 6531, 3.7.4.2).
+    fn takes_utf8(&self, text: &Text) -> Result<bool, Misuse> {
         let utf8 = self.capabilities.as_ref().is_some_and(|offered| offered.smtp_utf8);
         if utf8 || text.as_str().is_ascii() {
-            return Ok(());
+            return Ok(utf8);
         }
         Err(Misuse::new("the server does not offer SMTPUTF8"))
     }

@@ -1,9 +1,11 @@
 //! A message in chunks (RFC 3030): each is held until it is full, for its size is said first.
 
+use super::parts::Part;
 use super::transaction::{Carrier, NotSent, Outcome, RefusedAt, Sending};
 use super::{Client, Closed, Expect, Stage};
 use crate::dialogue::Protocol;
 use crate::wire::{BadBody, Command, DataWriter, Reply, ReplyClass, Sink, Verb};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 
@@ -17,6 +19,10 @@ pub(super) struct Chunks {
     ending: bool,
     /// How many chunks the server has taken.
     taken: u64,
+    /// What is still to go out, if all of the message was given at once.
+    pub(super) parts: Option<VecDeque<Part>>,
+    /// Whether the first command is BURL.
+    fetched_first: bool,
 }
 
 /// What the next chunk has so far.
@@ -51,7 +57,12 @@ impl Sink for Held {
 impl Chunks {
     /// Nothing yet. No `writer` with BINARYMIME.
     pub(super) fn new(writer: Option<DataWriter>) -> Self {
-        Self { writer, held: Held::default(), ending: false, taken: 0 }
+        Self { writer, held: Held::default(), ending: false, taken: 0, parts: None, fetched_first: false }
+    }
+
+    /// All of the message, put together by the server.
+    pub(super) fn of_parts(parts: VecDeque<Part>, fetched_first: bool) -> Self {
+        Self { parts: Some(parts), fetched_first, ..Self::new(None) }
     }
 
     //= 3030-2-9
@@ -77,14 +88,14 @@ impl Chunks {
 impl Sending {
     /// Whether this is the answer of a server that does not know BDAT (RFC 5321, 4.3.2: 500 to 504) to the first chunk.
     pub(super) fn is_unheard_of(&self, reply: &Reply) -> bool {
-        let first = matches!(self.carrier, Carrier::Chunks(Chunks { taken: 0, .. }));
+        let first = matches!(self.carrier, Carrier::Chunks(Chunks { taken: 0, fetched_first: false, .. }));
         first && matches!(reply.code().number(), 500..=504)
     }
 }
 
 impl Client {
     /// Octets after which a chunk goes out.
-    fn chunk_limit(&self) -> usize {
+    pub(super) fn chunk_limit(&self) -> usize {
         self.config.limits.chunk.min(self.config.limits.link.output).max(1)
     }
 
@@ -111,6 +122,9 @@ impl Client {
         let pipelining = self.capabilities.as_ref().is_some_and(|offered| offered.pipelining);
         let Some(sending) = self.sending.as_deref_mut() else { return false };
         let Carrier::Chunks(chunks) = &mut sending.carrier else { return false };
+        if chunks.parts.is_some() {
+            return self.send_part();
+        }
         let last = chunks.ending;
         // RFC 3030, 4.2: chunks may be pipelined. The last one of an LMTP session may not: how many replies it gets
         // depends on those before it.

@@ -15,7 +15,8 @@ pub enum Event {
     Ready,
     /// The server refused [`Client::start_tls`](super::Client::start_tls). The session goes on without.
     TlsRefused(Reply),
-    /// [`Client::authenticate`](super::Client::authenticate) came to its end.
+    /// [`Client::authenticate`](super::Client::authenticate) came to its end. Where BURL was offered
+    /// without saying for what URLs, EHLO was said again before this.
     Authenticated(Result<(), AuthFailed>),
     /// The server's word on the sender of a transaction that was begun with [`Client::open`](super::Client::open).
     Sender {

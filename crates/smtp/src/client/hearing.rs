@@ -1,5 +1,6 @@
 //! The server's replies, and what follows from each.
 
+use super::transaction::Carrier;
 use super::{AuthFailed, Client, Event, Expect, Outcome, RefusedAt, Stage, Tls};
 use crate::dialogue::Protocol;
 use crate::wire::{Capabilities, Command, Reply, ReplyClass, ReplyError, Verb};
@@ -115,6 +116,15 @@ impl Client {
     }
 
     pub(super) fn hello_answered(&mut self, verb: Verb, reply: Reply) {
+        if matches!(self.stage, Stage::LoggedIn) {
+            // If it was refused, what was offered before holds.
+            if reply.is_done() {
+                self.dialogue.replied(verb, ReplyClass::Done);
+                self.capabilities = Some(Capabilities::from_reply(&reply));
+            }
+            self.stage = Stage::Idle;
+            return self.events.push_back(Event::Authenticated(Ok(())));
+        }
         if reply.is_done() {
             self.dialogue.replied(verb, ReplyClass::Done);
             let offered = if verb == Verb::Helo { Capabilities::default() } else { Capabilities::from_reply(&reply) };
@@ -175,6 +185,12 @@ impl Client {
                 let failed = outcome.is_err();
                 self.stage = Stage::Idle;
                 self.dialogue.replied(Verb::Auth, ReplyClass::Done);
+                let burl = self.capabilities.as_ref().and_then(|offered| offered.burl.as_ref());
+                if outcome.is_ok() && burl.is_some_and(|kinds| kinds.as_str().is_empty()) {
+                    // RFC 4468, 3.1: the kinds of URL may be told after a login only.
+                    self.stage = Stage::LoggedIn;
+                    return self.say_hello();
+                }
                 self.events.push_back(Event::Authenticated(outcome));
                 if failed {
                     self.unexpected("the server claims a login that did not happen", &reply);
@@ -278,6 +294,12 @@ impl Client {
             Protocol::Lmtp => sending.outcomes[index] = Some(outcome),
         }
         if self.expected.is_empty() {
+            let refused = !sending.outcomes.iter().flatten().any(Outcome::is_delivered);
+            // RFC 3030, 2: after a chunk that was refused nobody knows where the server stands.
+            //= 3030-2-6
+            if refused && matches!(sending.carrier, Carrier::Chunks(_)) {
+                self.say_reset();
+            }
             self.dialogue.message_over();
             self.conclude();
         }

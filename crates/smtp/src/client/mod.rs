@@ -11,6 +11,7 @@ mod config;
 mod event;
 mod hearing;
 mod open;
+mod parts;
 mod plan;
 mod sending;
 mod speaking;
@@ -18,6 +19,7 @@ mod transaction;
 
 pub use config::{Chunking, Config, Limits, Tls};
 pub use event::{AuthFailed, Event, ask};
+pub use parts::Part;
 pub use plan::Plan;
 pub use transaction::{FinishError, NotSent, Outcome, RefusedAt, SendError, Transaction};
 
@@ -70,6 +72,8 @@ enum Stage {
     StartTls { manual: bool },
     /// A login is going on.
     Auth(Login),
+    /// The login succeeded, and EHLO after it is not answered.
+    LoggedIn,
     /// A question to the server is not answered.
     Asking(Verb),
     /// Commands of a transaction are being sent and answered.
@@ -301,7 +305,7 @@ impl Client {
             && !sending.ended
         {
             let at = match self.stage {
-                Stage::Body(_) => RefusedAt::Message,
+                Stage::Body(_) | Stage::LastChunk | Stage::GivenUp => RefusedAt::Message,
                 _ if self.dialogue.in_transaction() => RefusedAt::Rcpt,
                 _ => RefusedAt::Mail,
             };

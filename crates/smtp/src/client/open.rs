@@ -18,7 +18,7 @@ impl Client {
     /// # Errors
     /// As [`Client::send`].
     pub fn open(&mut self, from: ReversePath, params: MailParams) -> Result<Transaction, SendError> {
-        let id = self.begin(Envelope { from, params, recipients: alloc::vec::Vec::new() })?;
+        let id = self.begin(Envelope { from, params, recipients: alloc::vec::Vec::new() }, None)?;
         if let Some(sending) = &mut self.sending {
             sending.open = true;
         }

@@ -23,10 +23,11 @@ impl Client {
         if envelope.recipients.is_empty() {
             return Err(Misuse::new("an envelope needs a recipient").into());
         }
-        self.begin(envelope)
+        self.begin(envelope, None)
     }
 
-    pub(super) fn begin(&mut self, mut envelope: Envelope) -> Result<Transaction, SendError> {
+    /// Begins a transaction, whose message goes out by `carrier` or as was configured.
+    pub(super) fn begin(&mut self, mut envelope: Envelope, carrier: Option<Carrier>) -> Result<Transaction, SendError> {
         self.idle(Verb::Mail)?;
         let none = Capabilities::default();
         let offered = self.capabilities.as_ref().unwrap_or(&none);
@@ -39,7 +40,9 @@ impl Client {
         fit(&mut envelope, offered, self.link.security().is_tls(), chunks)?;
         let newlines = self.config.bare_newlines;
         let binary = envelope.params.body == Some(BodyType::BinaryMime);
-        let carrier = if binary {
+        let carrier = if let Some(carrier) = carrier {
+            carrier
+        } else if binary {
             Carrier::Chunks(Chunks::new(None))
         } else if chunks && self.config.chunking == Chunking::WhenOffered {
             Carrier::Chunks(Chunks::new(Some(DataWriter::for_chunks(newlines))))

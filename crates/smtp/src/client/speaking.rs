@@ -24,7 +24,8 @@ impl Client {
                 self.conclude();
                 true
             }
-            Stage::Handshake { .. } | Stage::Opening | Stage::StartTls { .. } | Stage::Auth(_) => false,
+            Stage::Handshake { .. } | Stage::Opening | Stage::StartTls { .. } => false,
+            Stage::Auth(_) | Stage::LoggedIn => false,
             Stage::Idle | Stage::Asking(_) | Stage::GivenUp | Stage::Final | Stage::Quitting => false,
         }
     }
@@ -81,9 +82,14 @@ impl Client {
                     self.expect(Expect::Data);
                 }
                 // A chunk for nobody would be sent in vain, so the recipients are waited for.
-                Carrier::Chunks(_) if answered => {
+                Carrier::Chunks(ref chunks) if answered => {
                     sending.next = Next::Nothing;
-                    self.want_body();
+                    if chunks.parts.is_some() {
+                        self.gone = 0;
+                        self.stage = Stage::LastChunk;
+                    } else {
+                        self.want_body();
+                    }
                 }
                 Carrier::Chunks(_) => return false,
             },

@@ -125,6 +125,16 @@ pub enum SendError {
     /// The message solicits what the server wants from nobody (RFC 3865, 2.3).
     #[error("the message solicits what the server does not want")]
     Unsolicited,
+    /// Parts of the message are to be fetched by their URLs, and the server does not offer BURL, or not for such URLs, or
+    /// not before a login (RFC 4468, 3.1).
+    #[error("the message needs BURL for its URLs, which the server does not offer")]
+    NeedsBurl,
+    /// Octets are to go out beside URLs, and the server does not offer CHUNKING (RFC 4468, 3.2).
+    #[error("the message needs CHUNKING beside BURL, which the server does not offer")]
+    NeedsChunking,
+    /// The message's octets cannot be sent. Only of [`Client::send_parts`](super::Client::send_parts), which knows them.
+    #[error("the message cannot be sent: {0}")]
+    BadBody(#[from] BadBody),
     /// The message may only go on over TLS to a server that promises the same.
     #[error("the message needs REQUIRETLS, which the server does not offer, or TLS is not in place")]
     NeedsRequireTls,
@@ -132,13 +142,16 @@ pub enum SendError {
 
 impl SendError {
     /// The status code for a report that the message cannot be sent to this server (RFC 3463); `None` if another
-    /// session or another division of the recipients may do.
+    /// session, another division of the recipients or another way to give the message may do.
     pub fn status(&self) -> Option<EnhancedCode> {
         let (subject, detail) = match self {
             Self::Misuse(_)
             | Self::TooManyRecipients { .. }
             | Self::TooManyDomains { .. }
-            | Self::TooManyTransactions { .. } => return None,
+            | Self::TooManyTransactions { .. }
+            | Self::NeedsBurl
+            | Self::NeedsChunking => return None,
+            Self::BadBody(_) => (6, 0),
             Self::TooLarge { .. } => (3, 4),
             // RFC 6152, 3: conversion required but not supported.
             Self::NeedsEightBitMime | Self::NeedsBinaryMime => (6, 3),

@@ -52,7 +52,10 @@ pub(super) enum About {
     },
     Data,
     Message,
-    Verify,
+    /// `utf8` says that the client understands UTF-8 in this reply.
+    Verify {
+        utf8: bool,
+    },
     /// To a message that comes in chunks.
     Chunks,
     Etrn,
@@ -86,12 +89,14 @@ impl Server {
         }
         // RFC 6531, 3.7.4.2: what MAIL said does not hold for VRFY.
         //= 6531-3.7.4.2-1
-        let verify = matches!(about, About::Verify);
-        let utf8 = self.utf8;
-        self.utf8 &= !verify;
+        let transaction = self.utf8;
+        let verify = matches!(about, About::Verify { .. });
+        if let About::Verify { utf8 } = about {
+            self.utf8 = utf8;
+        }
         self.decided(about, verdict);
         if verify {
-            self.utf8 = utf8;
+            self.utf8 = transaction;
         }
     }
 
@@ -173,7 +178,12 @@ impl Server {
                 self.put_static("354 End the message with a dot alone in a line");
                 self.stage = Stage::Body(Box::new(Receiving::new(&self.config, self.accepted.clone())));
             }
-            About::Verify => self.put_accepted(accepted, "250 2.1.5 There is such a user"),
+            // RFC 6531, 3.7.4.2.
+            //= 6531-3.7.4.2-1
+            About::Verify { utf8: false } if !accepted.is_ascii() => {
+                self.put_static("252 2.6.8 The user cannot be shown without SMTPUTF8");
+            }
+            About::Verify { .. } => self.put_accepted(accepted, "250 2.1.5 There is such a user"),
             About::Etrn => self.put_accepted(accepted, "250 2.0.0 Sending has begun"),
             // Its octets are read now, and answered then.
             About::Chunks => {}
@@ -195,10 +205,7 @@ impl Server {
         }
         self.put(&refusal.reply());
         match about {
-            About::Burl { .. } => {
-                self.forget_transaction();
-                self.dialogue.message_over();
-            }
+            About::Burl { .. } => self.part_missing(),
             About::Data => {
                 self.forget_transaction();
                 self.dialogue.message_over();
@@ -210,7 +217,7 @@ impl Server {
             About::Hello { .. }
             | About::Mail { .. }
             | About::Rcpt { .. }
-            | About::Verify
+            | About::Verify { .. }
             | About::Etrn
             | About::Chunks => {}
             About::Auth { .. }

@@ -174,19 +174,23 @@ impl Server {
     /// BURL, in its place.
     pub(super) fn burl(&mut self, url: Url, last: bool) {
         let Some(offer) = self.burl_offer() else {
-            return self.wrong(no(502, 5, 1, "BURL is not offered"));
+            self.wrong(no(502, 5, 1, "BURL is not offered"));
+            return self.part_missing();
         };
-        // RFC 4468, 3.3: "imap" for any, "imap://" and a host for those of a server.
-        let good = offer.iter().any(|kind| match kind.split_once("://") {
-            None => kind.eq_ignore_ascii_case(url.scheme()),
-            Some(_) => url.as_str().get(..kind.len()).is_some_and(|start| {
-                start.eq_ignore_ascii_case(kind) && matches!(url.as_str().as_bytes().get(kind.len()), None | Some(b'/'))
-            }),
-        });
-        if !good {
-            return self.put(&no(554, 7, 14, "URLs of this kind are not fetched here"));
+        if !url.is_of(&offer) {
+            self.put(&no(554, 7, 14, "URLs of this kind are not fetched here"));
+            return self.part_missing();
         }
         self.ask_about(About::Burl { last }, |answer: Pending<ask::Burl>| Event::Burl { answer, url, last });
+    }
+
+    /// A part of the message was refused: parts that were sent behind it must not make a message without it (RFC 4468,
+    /// 3.2).
+    pub(super) fn part_missing(&mut self) {
+        if self.dialogue.in_transaction() {
+            self.forget_transaction();
+            self.dialogue.message_over();
+        }
     }
 
     /// The application has fetched it.

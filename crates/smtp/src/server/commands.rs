@@ -180,6 +180,9 @@ impl Server {
                 let data = matches!(verb, Some(Verb::Data | Verb::Bdat));
                 self.wrong(misread(wrong));
                 self.refused_data = data;
+                if verb == Some(Verb::Burl) {
+                    self.part_missing();
+                }
             }
         }
     }
@@ -237,12 +240,18 @@ impl Server {
             Command::Noop => self.put_static("250 2.0.0 OK"),
             //= 5321-4.1.1.8-1
             Command::Help => self.put_static("214 2.0.0 See RFC 5321"),
-            Command::Vrfy(what) if self.config.ask_verify => {
-                self.ask_about(About::Verify, |answer: Pending<ask::Verify>| Event::Verify { answer, what });
+            Command::Vrfy { utf8: true, .. } | Command::Expn { utf8: true, .. }
+                if !(self.config.smtp_utf8 && self.dialogue.is_extended()) =>
+            {
+                self.wrong(no(504, 5, 4, "SMTPUTF8 is not offered"));
+            }
+            Command::Vrfy { who, utf8 } if self.config.ask_verify => {
+                let about = About::Verify { utf8 };
+                self.ask_about(about, |answer: Pending<ask::Verify>| Event::Verify { answer, what: who });
             }
             //= 5321-3.5.3-1, 5321-3.5.3-2, 5321-7.3-1
-            Command::Vrfy(_) => self.put_static("252 2.5.0 Cannot verify, but will take a message"),
-            Command::Expn(_) => self.put(&no(502, 5, 1, "EXPN is not offered")),
+            Command::Vrfy { .. } => self.put_static("252 2.5.0 Cannot verify, but will take a message"),
+            Command::Expn { .. } => self.put(&no(502, 5, 1, "EXPN is not offered")),
             //= 5321-4.1.1.10-1
             Command::Quit => {
                 self.put_static("221 2.0.0 Goodbye");

@@ -84,7 +84,8 @@ pub enum Event {
     Reset,
     /// Is there such a user? Only with [`Config::ask_verify`](super::Config::ask_verify).
     Verify {
-        /// The text of a Yes should be the user's full name and mailbox.
+        /// The text of a Yes should be the user's full name and mailbox. With UTF-8 in it, a client that did not say
+        /// SMTPUTF8 with VRFY is told 252 instead (RFC 6531, 3.7.4.2).
         answer: Pending<ask::Verify>,
         /// What the client asks about.
         what: Text,

@@ -1,6 +1,6 @@
 //! Commands: recognised by length and word, then read by their grammar (RFC 5321, 4.1.1).
 
-use super::{Cursor, MailParams, ParamError, RcptParams, Xclient};
+use super::{Cursor, MailParams, ParamError, RcptParams, Words, Xclient};
 use crate::address::{self, Domain, ForwardPath, HelloName, ReversePath};
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
@@ -178,9 +178,19 @@ pub enum Command {
     /// Forget the transaction.
     Rset,
     /// Is there such a user?
-    Vrfy(Text),
+    Vrfy {
+        /// Who.
+        who: Text,
+        /// `SMTPUTF8`: the reply may hold UTF-8 (RFC 6531, 3.7.4.2).
+        utf8: bool,
+    },
     /// Who is on this list?
-    Expn(Text),
+    Expn {
+        /// Which list.
+        list: Text,
+        /// `SMTPUTF8`: the reply may hold UTF-8 (RFC 6531, 3.7.4.2).
+        utf8: bool,
+    },
     /// What can be said?
     Help,
     /// Nothing.
@@ -260,6 +270,27 @@ impl Url {
     /// As it was written.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Its host, and port if it says one, without the user before it; `None` if there is none that all read alike.
+    fn host(&self) -> Option<&str> {
+        let rest = self.0.get(self.scheme().len()..)?.strip_prefix("://")?;
+        let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+        let host = authority.split_once('@').map_or(authority, |(_, host)| host);
+        (!host.is_empty() && !host.contains('@') && !authority.contains('\\')).then_some(host)
+    }
+
+    /// Whether it is of a kind that is said after BURL: `imap` for all of that scheme, or `imap://` and a host for those
+    /// of that server (RFC 4468, 3.3). It may name a user there.
+    pub fn is_of(&self, kinds: &Words) -> bool {
+        kinds.iter().any(|kind| match kind.split_once("://") {
+            None => kind.eq_ignore_ascii_case(self.scheme()),
+            Some((scheme, host)) => {
+                let host = host.trim_end_matches('/');
+                scheme.eq_ignore_ascii_case(self.scheme())
+                    && self.host().is_some_and(|ours| ours.eq_ignore_ascii_case(host))
+            }
+        })
     }
 
     /// The scheme, in the case it came in: `imap` as a rule.
@@ -365,8 +396,14 @@ impl Command {
             //= 5321-4.1.1.9-1
             Verb::Noop => Self::Noop,
             Verb::Help => Self::Help,
-            Verb::Vrfy => Self::Vrfy(string(&mut cursor).map_err(syntax)?),
-            Verb::Expn => Self::Expn(string(&mut cursor).map_err(syntax)?),
+            Verb::Vrfy => {
+                let (who, utf8) = string(&mut cursor).map_err(syntax)?;
+                Self::Vrfy { who, utf8 }
+            }
+            Verb::Expn => {
+                let (list, utf8) = string(&mut cursor).map_err(syntax)?;
+                Self::Expn { list, utf8 }
+            }
             Verb::Auth => {
                 let (mechanism, initial) = auth(&mut cursor).map_err(syntax)?;
                 Self::Auth { mechanism, initial }
@@ -391,8 +428,8 @@ impl Command {
             Self::Data => Verb::Data,
             Self::Bdat { .. } => Verb::Bdat,
             Self::Rset => Verb::Rset,
-            Self::Vrfy(_) => Verb::Vrfy,
-            Self::Expn(_) => Verb::Expn,
+            Self::Vrfy { .. } => Verb::Vrfy,
+            Self::Expn { .. } => Verb::Expn,
             Self::Help => Verb::Help,
             Self::Noop => Verb::Noop,
             Self::Quit => Verb::Quit,
@@ -412,7 +449,12 @@ impl Command {
             Self::Rcpt { to, params } => rcpt_line(to, params),
             Self::Bdat { size, last: false } => format!("BDAT {size}"),
             Self::Bdat { size, last: true } => format!("BDAT {size} LAST"),
-            Self::Vrfy(what) | Self::Expn(what) => format!("{} {what}", self.verb()),
+            Self::Vrfy { who: what, utf8: false } | Self::Expn { list: what, utf8: false } => {
+                format!("{} {what}", self.verb())
+            }
+            Self::Vrfy { who: what, utf8: true } | Self::Expn { list: what, utf8: true } => {
+                format!("{} {what} SMTPUTF8", self.verb())
+            }
             Self::Auth { mechanism, initial: None } => format!("AUTH {mechanism}"),
             Self::Auth { mechanism, initial: Some(initial) } => format!("AUTH {mechanism} {}", initial.reveal()),
             Self::Burl { url, last: false } => format!("BURL {url}"),
@@ -471,12 +513,18 @@ fn hello(cursor: &mut Cursor<'_>) -> Result<HelloName, ParseError> {
     Ok(name)
 }
 
-fn string(cursor: &mut Cursor<'_>) -> Result<Text, ParseError> {
+/// The argument of VRFY or EXPN, and whether SMTPUTF8 follows it.
+fn string(cursor: &mut Cursor<'_>) -> Result<(Text, bool), ParseError> {
     cursor.expect(b' ', "a space and an argument")?;
     let at = cursor.at();
     let text = core::str::from_utf8(cursor.rest())
         .map_err(|wrong| ParseError { at: at + wrong.valid_up_to(), expected: "valid UTF-8" })?;
-    Text::new(text).map_err(|wrong| ParseError { at: at + wrong.at, expected: "a printable character" })
+    let (text, utf8) = match text.rsplit_once(' ') {
+        Some((what, word)) if word.eq_ignore_ascii_case("SMTPUTF8") && !what.is_empty() => (what, true),
+        Some(_) | None => (text, false),
+    };
+    let text = Text::new(text).map_err(|wrong| ParseError { at: at + wrong.at, expected: "a printable character" })?;
+    Ok((text, utf8))
 }
 
 fn bdat(cursor: &mut Cursor<'_>) -> Result<(u64, bool), ParseError> {

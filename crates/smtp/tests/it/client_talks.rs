@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use postrider_core::{Machine, Pending, Secret, Text};
 use postrider_sasl::{Login, Plain};
-use postrider_smtp::client::{Chunking, Config, Event, FinishError, Outcome, SendError, Tls, Transaction, ask};
-use postrider_smtp::wire::{BareNewlines, BodyType, EtrnTarget, Hold, Parameter};
+use postrider_smtp::client::{Chunking, Config, Event, FinishError, Outcome, Part, SendError, Tls, Transaction, ask};
+use postrider_smtp::wire::{BareNewlines, BodyType, EtrnTarget, Hold, Parameter, Url};
 use postrider_smtp::{
     Client, Domain, Envelope, ForwardPath, HelloName, MailParams, RcptParams, Recipient, ReversePath,
 };
@@ -155,7 +155,8 @@ impl Adapter for ClientAdapter {
                     other => return Err(format!("no mechanism {other}").into()),
                 }
             }
-            ["send", from, "to", rest @ ..] => {
+            ["send" | "assemble", from, "to", rest @ ..] => {
+                let mut parts = vec![];
                 let from: ReversePath = from.parse().map_err(|why| format!("{from}: {why}"))?;
                 let mut envelope = Envelope::new(from);
                 for word in rest {
@@ -177,6 +178,10 @@ impl Adapter for ClientAdapter {
                         envelope.params.priority = Some(priority.parse().map_err(|_| "a priority")?);
                     } else if *word == "require-tls" {
                         envelope.params.require_tls = true;
+                    } else if let Some(octets) = word.strip_prefix("octets=") {
+                        parts.push(Part::Octets(Bytes::from(unescape(octets)?)));
+                    } else if let Some(url) = word.strip_prefix("url=") {
+                        parts.push(Part::Url(Url::parse(url).map_err(|why| why.to_string())?));
                     } else if let Some((count, pattern)) = word.split_once('*') {
                         for n in 0..count.parse().map_err(|_| "a count")? {
                             let to = pattern.replace('%', &n.to_string());
@@ -188,7 +193,11 @@ impl Adapter for ClientAdapter {
                         envelope = envelope.and_to(to);
                     }
                 }
-                match client.send(envelope) {
+                let begun = match words[0] {
+                    "assemble" => client.send_parts(envelope, parts),
+                    _ => client.send(envelope),
+                };
+                match begun {
                     Ok(_) => {}
                     Err(SendError::Misuse(misuse)) => return Err(misuse.into()),
                     Err(other) => return Err(Trouble::Session(format!("cannot-send {other}"))),

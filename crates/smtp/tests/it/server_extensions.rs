@@ -234,13 +234,47 @@ fn burl_is_a_question_for_those_who_are_logged_in() {
     assert_eq!(spoken.server.identity().map(|who| who.as_str().to_owned()).as_deref(), Some("harry"));
     assert!(spoken.say(b"BURL imap://imap.example/a LAST\r\n").starts_with("503 5.5.1"));
     spoken.say(b"MAIL FROM:<>\r\nRCPT TO:<x@mx.example>\r\n");
-    assert!(spoken.say(b"BURL http://imap.example/a LAST\r\n").starts_with("554 5.7.14"));
-    assert!(spoken.say(b"BURL imap://imap.example.evil.example/a LAST\r\n").starts_with("554 5.7.14"));
+    let begin = b"MAIL FROM:<>\r\nRCPT TO:<x@mx.example>\r\n";
+    for strange in [
+        "http://imap.example/a",
+        "imap://imap.example.evil.example/a",
+        "imap://imap.example@evil.example/a",
+        "imap://evil.example/a@imap.example",
+        "imap:imap.example/a",
+        "imap://imap.example:1143/a",
+    ] {
+        let said = spoken.say(format!("BURL {strange} LAST\r\n").as_bytes());
+        assert!(said.starts_with("554 5.7.14"), "{strange}: {said}");
+        spoken.say(begin);
+    }
+    assert!(spoken.say(b"BURL imap://harry@IMAP.example/a;urlauth=x\r\n").starts_with("250 2.5.0"), "of a user there");
+    spoken.say(b"RSET\r\n");
+    spoken.say(begin);
+    spoken.told.clear();
     assert!(spoken.say(b"BURL imap://imap.example/a;urlauth=x\r\n").starts_with("250 2.5.0"));
     assert!(spoken.say(b"BDAT 5\r\nabc\r\n").starts_with("250 2.0.0 5 octets"));
     assert!(spoken.say(b"BURL imap://imap.example/b LAST\r\n").starts_with("250 2.0.0 Taken"));
     assert_eq!(spoken.told.iter().filter(|told| matches!(told, Told::Burl)).count(), 2);
     assert!(spoken.told.iter().any(|told| matches!(told, Told::Message(_, 5))), "what was fetched is not counted");
+}
+
+/// RFC 4468, 3.2: a part that is refused fails the transaction, whatever was sent behind it already.
+#[test]
+fn no_message_is_made_without_one_of_its_parts() {
+    for (missing, code) in [("BURL http://imap.example/a", 554), ("BURL nonsense", 501)] {
+        let mut config = config();
+        config.burl = Some("imap".parse().unwrap());
+        config.chunking = true;
+        config.xclient = vec!["192.0.2.1".parse().unwrap()];
+        let mut spoken = Spoken::from(config, "192.0.2.1:5");
+        spoken.say(b"XCLIENT LOGIN=harry\r\n");
+        spoken.say(b"EHLO c.example\r\nMAIL FROM:<>\r\nRCPT TO:<x@mx.example>\r\n");
+        let said = spoken.say(format!("BDAT 5\r\nabc\r\n{missing}\r\nBDAT 5 LAST\r\nxyz\r\nNOOP\r\n").as_bytes());
+        let codes: Vec<u16> = said.lines().map(|line| line[..3].parse().unwrap()).collect();
+        assert_eq!(codes, [250, code, 503, 250], "{said}");
+        assert!(spoken.told.iter().any(|told| matches!(told, Told::Reset)), "what was collected is dropped");
+        assert!(!spoken.told.iter().any(|told| matches!(told, Told::Message(..))), "{missing}");
+    }
 }
 
 #[test]
