@@ -1,8 +1,8 @@
 //! A connection to a server, to send mail over.
 
-use crate::client::{self, Event, Outcome};
+use crate::client::{self, Event, Outcome, Part};
 use crate::remote::{FaceError, Remote, ending, lost};
-use crate::wire::Capabilities;
+use crate::wire::{Capabilities, Reply};
 use crate::{Client, Envelope};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -111,6 +111,18 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         }
     }
 
+    /// The server's answer to what the [session](Self::session) was asked: NOOP, HELP, VRFY, EXPN or ETRN.
+    ///
+    /// # Errors
+    /// [`ConnectionError`] if the session ends before. Without a question this waits for the server to end it.
+    pub async fn answer(&mut self) -> Result<Reply, ConnectionError> {
+        loop {
+            if let Event::Answered { reply, .. } = self.next().await? {
+                return Ok(reply);
+            }
+        }
+    }
+
     /// Whether the server is still there: what it said or did since the last call is looked at, and it has `wait` to
     /// answer a NOOP.
     pub async fn is_there(&mut self, wait: Duration) -> bool {
@@ -165,6 +177,21 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
                 } else {
                     wanted = Some(body);
                 }
+            }
+        }
+    }
+
+    /// Sends a message that the server puts together, and says what became of it for each recipient (RFC 4468).
+    ///
+    /// # Errors
+    /// [`ConnectionError::Send`] if nothing was sent. Whatever happens later is in the outcomes.
+    pub async fn send_parts(&mut self, envelope: Envelope, parts: Vec<Part>) -> Result<Vec<Outcome>, ConnectionError> {
+        let transaction = self.driver.session().send_parts(envelope, parts)?;
+        loop {
+            match self.driver.next().await {
+                Some(Event::Finished { of, outcomes }) if of == transaction => return Ok(outcomes),
+                Some(_) => {}
+                None => return Err(lost(self.driver.error())),
             }
         }
     }

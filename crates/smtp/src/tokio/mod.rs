@@ -23,7 +23,7 @@ mod test_server;
 
 pub use connection::{Connection, ConnectionError};
 pub use pool::{Pool, PoolCounts, PoolLimits};
-pub use serve::{ClientInfo, Handler, TooLate, serve};
+pub use serve::{ClientInfo, Handler, TooLate, serve, serve_from};
 pub use test_server::{Received, TestServer};
 
 use crate::client::Outcome;

@@ -2,7 +2,7 @@
 
 use crate::outcome::{Accepted, Delivered, Refusal};
 use crate::server::{self, Event, Server};
-use crate::wire::{MailParams, RcptParams};
+use crate::wire::{EtrnTarget, MailParams, RcptParams, Url};
 use crate::{ForwardPath, HelloName, ReversePath};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -15,6 +15,7 @@ use postrider_io::Tls;
 use postrider_io::tokio::Driver;
 use postrider_sasl::{ApopChallenge, Attempt, Denied, Identity, ScramAnswer, ScramHash};
 use std::io;
+use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Events that wait while a handler is busy, before the session is held up. Each holds at most what the session
@@ -93,6 +94,23 @@ pub trait Handler: Send {
     fn verify(&mut self, what: &postrider_core::Text) -> impl Future<Output = Result<Accepted, Refusal>> + Send {
         async { Err(Refusal::permanent(550, (7, 1), postrider_core::Text::literal("Users are not told of"))) }
     }
+
+    /// Shall what waits for a host be sent now (RFC 1985)? Only with [`server::Config::etrn`]; not for anybody, unless this
+    /// says so.
+    fn etrn(
+        &mut self,
+        client: &ClientInfo,
+        target: &EtrnTarget,
+    ) -> impl Future<Output = Result<Accepted, Refusal>> + Send {
+        async { Err(Refusal::transient(459, (7, 1), postrider_core::Text::literal("Not for this client"))) }
+    }
+
+    /// Fetches part of the message, to be put after what [`Handler::body`] was given so far (RFC 4468). Only with
+    /// [`server::Config::burl`]; not fetched, unless this does. `last` says that [`Handler::message`] follows. The URL may
+    /// hold the key to what it names.
+    fn burl(&mut self, client: &ClientInfo, url: &Url, last: bool) -> impl Future<Output = Result<(), Refusal>> + Send {
+        async { Err(Refusal::permanent(554, (6, 6), postrider_core::Text::literal("URLs are not fetched here"))) }
+    }
 }
 
 /// Which answer came too late.
@@ -105,10 +123,12 @@ pub enum TooLate {
     Other,
 }
 
-/// What is known of the client when it begins a transaction.
+/// What is known of the client.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct ClientInfo {
+    /// Where it is: as [`serve_from`] was told, or a trusted peer that spoke for it. With [`serve`], nothing.
+    pub origin: server::Origin,
     /// What it calls itself.
     pub hello: Option<HelloName>,
     /// Whether it said so with EHLO or LHLO.
@@ -117,6 +137,19 @@ pub struct ClientInfo {
     pub identity: Option<Identity>,
     /// Whether the stream is protected.
     pub security: Security,
+}
+
+impl ClientInfo {
+    fn of(session: &Server) -> Self {
+        let hello = session.hello();
+        Self {
+            origin: session.client().clone(),
+            hello: hello.map(|(name, _)| name.clone()),
+            extended: hello.is_some_and(|(_, extended)| extended),
+            identity: session.identity().cloned(),
+            security: session.security().clone(),
+        }
+    }
 }
 
 /// Serves one client to the end. Says how the session ended.
@@ -128,12 +161,38 @@ pub async fn serve<IO>(
     tls: Tls,
     config: Arc<server::Config>,
     id: SessionId,
-    mut handler: impl Handler,
+    handler: impl Handler,
 ) -> io::Result<Closed>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let mut at = Loop { driver: Driver::new(Server::new(config, id), stream, tls), waiting: VecDeque::new() };
+    run(Driver::new(Server::new(config, id), stream, tls), handler).await
+}
+
+/// As [`serve`], for a client at this address: [`server::Config::proxies`] and [`server::Config::xclient`] are looked at,
+/// and [`ClientInfo::origin`] says where it is.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_from<IO>(
+    stream: IO,
+    peer: SocketAddr,
+    tls: Tls,
+    config: Arc<server::Config>,
+    id: SessionId,
+    handler: impl Handler,
+) -> io::Result<Closed>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    run(Driver::new(Server::with_peer(config, id, peer), stream, tls), handler).await
+}
+
+async fn run<IO>(driver: Driver<Server, IO>, mut handler: impl Handler) -> io::Result<Closed>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let mut at = Loop { driver, waiting: VecDeque::new() };
     let mut closed = Closed::Eof;
     while let Some(event) = at.next().await {
         let mut late = None;
@@ -155,14 +214,7 @@ where
                 late = at.driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
             }
             Event::Mail { answer, from, params } => {
-                let session = at.driver.session();
-                let hello = session.hello();
-                let client = ClientInfo {
-                    hello: hello.map(|(name, _)| name.clone()),
-                    extended: hello.is_some_and(|(_, extended)| extended),
-                    identity: session.identity().cloned(),
-                    security: session.security().clone(),
-                };
+                let client = ClientInfo::of(at.driver.session());
                 let verdict = at.meanwhile(handler.mail(&client, &from, &params)).await;
                 late = at.driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
             }
@@ -184,8 +236,16 @@ where
                 let verdict = at.meanwhile(handler.verify(&what)).await;
                 late = at.driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
             }
-            // Neither is for a handler of messages alone.
-            event @ (Event::Etrn { .. } | Event::Burl { .. }) => at.driver.session().decline(event),
+            Event::Etrn { answer, target } => {
+                let client = ClientInfo::of(at.driver.session());
+                let verdict = at.meanwhile(handler.etrn(&client, &target)).await;
+                late = at.driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
+            }
+            Event::Burl { answer, url, last } => {
+                let client = ClientInfo::of(at.driver.session());
+                let verdict = at.meanwhile(handler.burl(&client, &url, last)).await;
+                late = at.driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
+            }
             Event::Closed(why) => closed = why,
         }
         if let Some(what) = late {

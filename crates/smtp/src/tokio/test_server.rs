@@ -1,6 +1,6 @@
 //! A server that takes all mail and shows it, for tests of programs that send.
 
-use super::{ClientInfo, Handler, serve};
+use super::{ClientInfo, Handler, serve_from};
 use crate::outcome::{Accepted, Delivered, Refusal};
 use crate::remote::Remote;
 use crate::server::Config;
@@ -123,26 +123,26 @@ where
         tokio::select! {
             accepted = listener.accept() => {
                 // Out of descriptors, as a rule: those that end give theirs back.
-                let Ok((stream, _)) = accepted else {
+                let Ok((stream, peer)) = accepted else {
                     tokio::task::yield_now().await;
                     continue;
                 };
                 id += 1;
                 let taking = Taking { judge: judge.clone(), show: show.clone(), now: None };
-                sessions.spawn(one(stream, tls.clone(), config.clone(), id, taking));
+                sessions.spawn(one(stream, peer, tls.clone(), config.clone(), id, taking));
             }
             Some(_) = sessions.join_next(), if !sessions.is_empty() => {}
         }
     }
 }
 
-async fn one<J>(stream: TcpStream, tls: Tls, config: Arc<Config>, id: u64, taking: Taking<J>)
+async fn one<J>(stream: TcpStream, peer: SocketAddr, tls: Tls, config: Arc<Config>, id: u64, taking: Taking<J>)
 where
     J: Fn(&ForwardPath) -> Result<Accepted, Refusal> + Send + Sync,
 {
     let _ = stream.set_nodelay(true);
     // A client that is lost is not the test server's matter.
-    let _ = serve(stream, tls, config, id, taking).await;
+    let _ = serve_from(stream, peer, tls, config, id, taking).await;
 }
 
 /// One session.

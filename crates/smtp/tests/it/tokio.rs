@@ -4,13 +4,101 @@ use bytes::Bytes;
 use postrider_core::{Closed, Secret, Text};
 use postrider_io::Tls;
 use postrider_sasl::{Attempt, Denied, Identity, Plain};
-use postrider_smtp::client::{self, Outcome};
+use postrider_smtp::client::{self, Outcome, Part};
 use postrider_smtp::server::{self, Tls as When};
-use postrider_smtp::tokio::{ClientInfo, Connection, ConnectionError, Handler, serve};
+use postrider_smtp::tokio::{ClientInfo, Connection, ConnectionError, Handler, serve, serve_from};
+use postrider_smtp::wire::{EtrnTarget, Url};
 use postrider_smtp::{
-    Accepted, Delivered, Envelope, ForwardPath, HelloName, MailParams, Mailbox, RcptParams, Refusal, ReversePath,
+    Accepted, Delivered, Domain, Envelope, ForwardPath, HelloName, MailParams, Mailbox, RcptParams, Refusal,
+    ReversePath,
 };
 use std::sync::{Arc, Mutex};
+
+/// Everything of RFC 4468 and RFC 1985 that a handler decides, and where it is told its client is.
+#[derive(Default)]
+struct Fetching {
+    stored: Stored,
+    message: Vec<u8>,
+}
+
+impl Handler for Fetching {
+    async fn auth(&mut self, _: Attempt) -> Result<Identity, Refusal> {
+        Ok(Identity::new("alice"))
+    }
+
+    async fn rcpt(&mut self, _: &ForwardPath, _: &RcptParams) -> Result<Accepted, Refusal> {
+        Ok(Accepted::default())
+    }
+
+    async fn body(&mut self, octets: Bytes) {
+        self.message.extend_from_slice(&octets);
+    }
+
+    async fn burl(&mut self, client: &ClientInfo, url: &Url, last: bool) -> Result<(), Refusal> {
+        assert_eq!(client.identity.as_ref().map(Identity::as_str), Some("alice"));
+        assert_eq!(client.origin.address, Some([192, 0, 2, 7].into()));
+        tokio::task::yield_now().await;
+        if !url.as_str().contains(";uid=1") {
+            return Err(Refusal::permanent(554, (6, 6), Text::literal("No such message")));
+        }
+        self.message.extend_from_slice(if last { b"last" } else { b"fetched\r\n" });
+        Ok(())
+    }
+
+    async fn etrn(&mut self, client: &ClientInfo, target: &EtrnTarget) -> Result<Accepted, Refusal> {
+        assert_eq!((client.origin.port, client.origin.proxied), (Some(4567), false));
+        match target {
+            EtrnTarget::Host(host) if host.as_str() == "client.example" => {
+                Ok(Accepted::with(251, (0, 0), Text::literal("Nothing waits")))
+            }
+            _ => Err(Refusal::transient(459, (7, 1), Text::literal("Not yours"))),
+        }
+    }
+
+    async fn message(&mut self, _: u64) -> Result<Delivered, Refusal> {
+        let message = std::mem::take(&mut self.message);
+        self.stored.lock().expect("no test panics with it").push((vec![], message));
+        Ok(Delivered::default())
+    }
+
+    async fn reset(&mut self) {
+        self.message.clear();
+    }
+}
+
+#[tokio::test]
+async fn a_handler_fetches_for_burl_and_sends_for_etrn() {
+    let (near, far) = tokio::io::duplex(1000);
+    let stored = Stored::default();
+    let mut config = server::Config::submission(name("mx.example"), When::Off).dangerous_allow_plaintext_auth();
+    config.burl = Some("imap".parse().expect("words"));
+    config.chunking = true;
+    config.etrn = true;
+    let handler = Fetching { stored: stored.clone(), ..Fetching::default() };
+    let peer = "192.0.2.7:4567".parse().expect("an address");
+    let server = tokio::spawn(serve_from(far, peer, Tls::None, Arc::new(config), 1, handler));
+
+    let config = client::Config::new(name("client.example")).dangerous_allow_plaintext_auth();
+    let mut connection = Connection::open(near, Tls::None, Arc::new(config), 2).await.expect("a greeting");
+    let plain = Plain::new("alice", &Secret::new("wonderland".into())).expect("sendable");
+    connection.authenticate(Box::new(plain)).await.expect("anybody may");
+    let envelope = || Envelope::new(to("alice@mx.example")).and_to(to("bob@mx.example"));
+    let url = |n| Part::Url(Url::parse(&format!("imap://alice@imap.example/out;uid={n};urlauth=x")).expect("a URL"));
+    let parts = vec![Part::Octets(Bytes::from_static(b"A: b\r\n")), url(1), url(1)];
+    let outcomes = connection.send_parts(envelope(), parts).await.expect("it is offered");
+    assert!(outcomes[0].is_delivered(), "{outcomes:?}");
+    let outcomes = connection.send_parts(envelope(), vec![url(2)]).await.expect("it is offered");
+    assert!(matches!(&outcomes[0], Outcome::Refused { reply, .. } if reply.code().number() == 554), "{outcomes:?}");
+    for (host, code) in [("client.example", 251), ("other.example", 459)] {
+        let target = EtrnTarget::Host(Domain::parse(host).expect("a domain"));
+        connection.session().turn_queue(target).expect("it is offered");
+        assert_eq!(connection.answer().await.expect("an answer").code().number(), code);
+    }
+    connection.quit().await.expect("an orderly end");
+    assert_eq!(server.await.expect("no panic").expect("no error"), Closed::ByPeer);
+    let stored = stored.lock().expect("no test panics with it");
+    assert_eq!(stored.iter().map(|(_, message)| &message[..]).collect::<Vec<_>>(), [b"A: b\r\nfetched\r\nlast"]);
+}
 
 type Stored = Arc<Mutex<Vec<(Vec<String>, Vec<u8>)>>>;
 
