@@ -25,6 +25,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let listener = TcpListener::bind(here).await?;
     println!("listening at {}", listener.local_addr()?);
+    relay(listener, there).await
+}
+
+/// Serves all who connect.
+pub async fn relay(listener: TcpListener, there: String) -> Result<(), Box<dyn Error>> {
     loop {
         let (stream, peer) = listener.accept().await?;
         let there = there.clone();

@@ -1,7 +1,9 @@
 //! The tests of SMTP, one binary.
 
+mod binding;
 mod chunking;
 mod client_cases;
+mod client_extensions;
 mod client_talks;
 mod converse;
 mod costs;
@@ -11,8 +13,10 @@ mod evil;
 mod face;
 mod least;
 mod limits;
+mod listed;
 mod pair;
 mod parameters;
+mod proxy;
 mod sasl;
 mod server_cases;
 mod server_extensions;
