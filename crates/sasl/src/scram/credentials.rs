@@ -90,6 +90,13 @@ impl ScramCredentials {
         Self::new(hash, salt.to_vec(), iterations, hash::digest(hash, &client_key), server_key)
     }
 
+    /// Whether they are for this password: for mechanisms that send it. Takes as long as [`ScramCredentials::derive`].
+    #[cfg(feature = "scram")]
+    pub fn fit(&self, password: &Secret<String>) -> bool {
+        let derived = Self::derive(self.hash, password, self.salt.reveal(), self.iterations);
+        derived.is_ok_and(|derived| self.stored_key.matches(derived.stored_key.reveal())) & self.real
+    }
+
     /// Credentials for a user there is not, which no password fits. The same `key` and user make the same salt every
     /// time, so that nobody learns from an answer whether there is such a user (RFC 5802, 9).
     ///
