@@ -269,7 +269,8 @@ impl Server {
         }
     }
 
-    /// Lets the command in progress finish, then says goodbye (BYE) and closes.
+    /// Lets the command in progress finish, then says goodbye (BYE) and closes. Before the greeting, that takes its
+    /// place (RFC 9051, 7.1.5).
     pub fn shut_down(&mut self, why: Text) {
         self.goodbye.get_or_insert(why);
     }
@@ -443,6 +444,10 @@ impl Server {
                     return false;
                 }
                 self.stage = if greet { Stage::Greeting } else { Stage::Command };
+                true
+            }
+            Stage::Greeting if self.goodbye.is_some() => {
+                self.stage = Stage::Command;
                 true
             }
             Stage::Greeting => {

@@ -220,7 +220,7 @@ impl Server {
     }
 
     /// Lets the command that has begun finish, then says `why` and closes. Nothing is deleted, unless it was QUIT
-    /// that had begun.
+    /// that had begun. Before the greeting, that takes its place.
     pub fn shut_down(&mut self, why: Text) {
         self.shutting_down = Some(why);
     }
@@ -251,6 +251,9 @@ impl Server {
         }
         if !self.greeted {
             self.greeted = true;
+            if self.shutting_down.is_some() {
+                return true;
+            }
             let config = self.config.clone();
             match self.apop.clone() {
                 Some(challenge) => self.ok_with(format_args!("{} {}", config.greeting, challenge.as_str())),

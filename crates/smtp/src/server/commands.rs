@@ -15,6 +15,11 @@ use postrider_core::{Closed, Excerpt, Framed, Line, LineEnd, Pending, ProtocolEr
 
 impl Server {
     pub(super) fn greet(&mut self) -> bool {
+        if self.shutting_down.is_some() {
+            // RFC 5321, 3.1: who is not to be served is told in place of the greeting.
+            self.stage = Stage::Command;
+            return true;
+        }
         let delay = self.config.limits.greeting_delay;
         if !delay.is_zero() {
             if !self.link.input().is_empty() {

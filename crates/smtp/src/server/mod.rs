@@ -257,7 +257,8 @@ impl Server {
         };
     }
 
-    /// Lets the transaction that has begun finish, then says 421 with this text and closes.
+    /// Lets the transaction that has begun finish, then says 421 with this text and closes. Before the greeting, that
+    /// takes its place.
     pub fn shut_down(&mut self, why: Text) {
         self.shutting_down = Some(why);
     }
