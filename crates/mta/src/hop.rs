@@ -103,6 +103,14 @@ pub enum HopFailure {
     /// The message needs an extension that the host does not have.
     #[error("the message needs {0}, which the host does not offer")]
     Unsupported(Need),
+    /// The message cannot be sent to the host, for another reason that will last.
+    #[error("the message cannot be sent: {why}")]
+    Unsendable {
+        /// The status for a report.
+        status: EnhancedCode,
+        /// The reason.
+        why: Text,
+    },
     /// The host takes fewer recipients at once (RFC 9422). They go in smaller groups.
     #[error("the host takes no more than {limit} recipients at once")]
     TooManyRecipients {
@@ -123,8 +131,14 @@ impl From<SendError> for HopFailure {
             SendError::NeedsEightBitMime | SendError::NeedsBinaryMime => Self::Unsupported(Need::EightBit),
             SendError::NeedsSmtpUtf8 => Self::Unsupported(Need::SmtpUtf8),
             SendError::NeedsRequireTls => Self::Unsupported(Need::RequireTls),
-            // The session cannot be used: another one may.
-            other => Self::Lost(Text::lossy(&other.to_string(), SHOWN)),
+            other => {
+                let why = Text::lossy(&other.to_string(), SHOWN);
+                match other.status() {
+                    Some(status) => Self::Unsendable { status, why },
+                    // The session cannot be used: another one may.
+                    None => Self::Lost(why),
+                }
+            }
         }
     }
 }

@@ -107,6 +107,9 @@ pub struct Route {
     pub by: Reason,
     /// What was left out, each rule once.
     pub notes: Vec<Reason>,
+    /// Whether nobody on the path can have put in hosts of their own: the configuration or the address names them, or
+    /// [`Answer::authentic`] records do (RFC 8689, 4.2.1).
+    pub authentic: bool,
 }
 
 /// Why there is no route.
@@ -184,7 +187,7 @@ pub struct MxLookup {
 #[derive(Clone, Debug)]
 enum State {
     Exchanges { domain: Name, asked: bool },
-    Addresses { hosts: Vec<Host>, by: Reason, pruned: bool },
+    Addresses { hosts: Vec<Host>, by: Reason, pruned: bool, authentic: bool },
     Done(Result<Route, Unroutable>),
 }
 
@@ -221,11 +224,13 @@ impl MxLookup {
                 hosts: alloc::vec![Host::new(name.clone(), 0, &routing)],
                 by: Reason::ConfiguredRelay,
                 pruned: false,
+                authentic: true,
             },
             Destination::Address(address) => State::Done(Ok(Route {
                 exchanges: alloc::vec![Exchange { name: None, preference: 0, addresses: alloc::vec![*address] }],
                 by: Reason::ConfiguredRelay,
                 notes: Vec::new(),
+                authentic: true,
             })),
         };
         Self { routing, dice: Dice::new(seed), state, notes: Vec::new() }
@@ -268,10 +273,11 @@ impl MxLookup {
             }
             (State::Exchanges { .. } | State::Addresses { .. } | State::Done(_), _) => return,
         }
-        if let State::Addresses { hosts, by, pruned } = &self.state
+        if let State::Addresses { hosts, by, pruned, authentic } = &self.state
             && hosts.iter().all(Host::is_known)
         {
-            self.state = State::Done(self.routing.conclude(hosts, *by, *pruned, &mut self.notes));
+            let route = self.routing.conclude(hosts, *by, *pruned, &mut self.notes);
+            self.state = State::Done(route.map(|route| Route { authentic: *authentic, ..route }));
         }
     }
 
@@ -297,7 +303,7 @@ impl MxLookup {
     /// What follows from the answer about exchanges.
     fn exchanges(&mut self, domain: Name, answer: Result<Answer, DnsFailure>) -> State {
         let routing = Arc::clone(&self.routing);
-        let (owner, mut found, unusable) = match answer {
+        let (owner, mut found, unusable, authentic) = match answer {
             Ok(answer) => {
                 let mut found: Vec<(u16, Name)> = Vec::new();
                 for record in answer.records {
@@ -305,9 +311,9 @@ impl MxLookup {
                         found.push((preference, exchange));
                     }
                 }
-                (answer.owner, found, answer.unusable)
+                (answer.owner, found, answer.unusable, answer.authentic)
             }
-            Err(DnsFailure::NoData) => (domain.clone(), Vec::new(), 0),
+            Err(DnsFailure::NoData) => (domain.clone(), Vec::new(), 0, false),
             //= 5321-5.1-3
             Err(DnsFailure::NoSuchName) => return State::Done(Err(Unroutable::NoSuchDomain)),
             Err(failure) => return State::Done(Err(Unroutable::Lookup(failure))),
@@ -320,7 +326,8 @@ impl MxLookup {
                 return State::Done(Err(Unroutable::Loop));
             }
             let hosts = alloc::vec![Host::new(domain, 0, &routing)];
-            return State::Addresses { hosts, by: Reason::ImplicitExchange, pruned: false };
+            // The host is the domain itself, whose name its certificate must bear.
+            return State::Addresses { hosts, by: Reason::ImplicitExchange, pruned: false, authentic: true };
         }
         if unusable > 0 {
             self.note(Reason::ExchangeUnusable);
@@ -363,7 +370,7 @@ impl MxLookup {
         if hosts.is_empty() {
             return State::Done(Err(if pruned { Unroutable::Loop } else { Unroutable::NoUsableExchange }));
         }
-        State::Addresses { hosts, by: Reason::BestExchange, pruned }
+        State::Addresses { hosts, by: Reason::BestExchange, pruned, authentic }
     }
 
     fn note(&mut self, reason: Reason) {
@@ -388,6 +395,7 @@ fn literal(address: IpAddr, routing: &Routing) -> Result<Route, Unroutable> {
         exchanges: alloc::vec![Exchange { name: None, preference: 0, addresses: alloc::vec![address] }],
         by: Reason::AddressLiteral,
         notes: Vec::new(),
+        authentic: true,
     })
 }
 
@@ -490,7 +498,7 @@ impl Routing {
             }
         }
         if !exchanges.is_empty() {
-            return Ok(Route { exchanges, by, notes: core::mem::take(notes) });
+            return Ok(Route { exchanges, by, notes: core::mem::take(notes), authentic: false });
         }
         Err(match (transient, by) {
             (failure, Reason::ConfiguredRelay) => Unroutable::Relay(failure.unwrap_or(DnsFailure::NoSuchName)),

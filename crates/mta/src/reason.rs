@@ -74,6 +74,8 @@ pub enum Reason {
     OutcomeUnknownTwice,
     /// The message needs an extension that the server does not have.
     ExtensionMissing,
+    /// The message may only go over verified TLS, and there is no such way.
+    EncryptionNeeded,
     /// The message's octets may not be sent.
     MessageUnfit,
     /// The message is older than the schedule allows.
@@ -118,6 +120,7 @@ impl Reason {
             Self::OutcomeUnknown => "the connection was lost after the message was sent: it may have arrived",
             Self::OutcomeUnknownTwice => "the outcome was unknown twice; a third copy is not sent",
             Self::ExtensionMissing => "the message needs an extension that the server lacks",
+            Self::EncryptionNeeded => "the message may only go over verified TLS, and there is no such way",
             Self::MessageUnfit => "the message holds what no server should be sent",
             Self::Expired => "the message could not be delivered in the time allowed",
             Self::RetryLater => "what failed for now is tried again",
@@ -151,6 +154,7 @@ impl Reason {
             Self::NoHostAnswered | Self::Expired | Self::RetryLater => "RFC 5321, 4.5.4.1",
             Self::OutcomeUnknown | Self::OutcomeUnknownTwice => "RFC 1047, 3",
             Self::ExtensionMissing => "RFC 6531, 3.2",
+            Self::EncryptionNeeded => "RFC 8689, 4.2.1",
             Self::MessageUnfit => "RFC 5321, 2.3.8",
             Self::ConfiguredRelay | Self::AddressUnusable | Self::LookupFailed | Self::RelayNotFound => return None,
         })

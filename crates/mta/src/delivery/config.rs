@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use crate::{Relay, RetrySchedule, Routing, TlsRequirement};
+use crate::{Reason, Relay, RetrySchedule, Route, Routing, TlsRequirement};
 
 /// How messages are delivered. Shared by all deliveries that go the same way.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,6 +21,11 @@ pub struct DeliveryConfig {
     pub port: u16,
     /// How connections to hosts found in the DNS are protected. Default opportunistic.
     pub tls: TlsRequirement,
+    /// Whether the message was sent with REQUIRETLS (RFC 8689, 4.2.1). It then goes to no host without it, and to none
+    /// whose certificate is not valid, whatever `tls` says; nor to exchanges that DNSSEC does not vouch for
+    /// ([`Route::authentic`](crate::Route)). A host that cannot be used so is passed over for the next; if there is
+    /// none, the message fails. Default false.
+    pub require_tls: bool,
     /// Where everything goes instead of where the DNS says. Default `None`.
     pub relay: Option<Relay>,
     /// How long DNS questions may stay open before they count as failed. Default 2 minutes.
@@ -39,9 +44,21 @@ impl Default for DeliveryConfig {
             recipients: 100,
             port: 25,
             tls: TlsRequirement::Opportunistic,
+            require_tls: false,
             relay: None,
             resolve_wait: Duration::from_secs(120),
             attempt_wait: Duration::from_secs(6 * 3600),
+        }
+    }
+}
+
+impl DeliveryConfig {
+    /// How connections on this route are protected.
+    pub(super) fn protection(&self, route: &Route) -> TlsRequirement {
+        match self.relay.as_ref().filter(|_| route.by == Reason::ConfiguredRelay) {
+            _ if self.require_tls => TlsRequirement::Required,
+            Some(relay) => relay.tls,
+            None => self.tls,
         }
     }
 }

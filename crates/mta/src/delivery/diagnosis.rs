@@ -8,7 +8,7 @@ use core::time::Duration;
 use postrider_core::{Instant, Text};
 use postrider_smtp::wire::{BadBody, EnhancedCode, Reply, ReplyCode};
 
-use crate::{Destination, HopFailure, Need, Reason, Unroutable};
+use crate::{Destination, HopFailure, Reason, Unroutable};
 
 /// The final outcome of a recipient. Each has its diagnosis, shared by recipients with the same.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -94,6 +94,9 @@ impl fmt::Display for Said {
     }
 }
 
+/// RFC 8689, 4.2.1.
+const ENCRYPTION_NEEDED: EnhancedCode = EnhancedCode::literal(5, 7, 10);
+
 impl Diagnosis {
     fn new(status: EnhancedCode, reason: Reason) -> Self {
         Self { status, reason, remote: None, reply: None, detail: None, wait: None }
@@ -122,6 +125,7 @@ impl Diagnosis {
             HopFailure::Protocol(_) => EnhancedCode::literal(4, 5, 0),
             HopFailure::TooManyRecipients { .. } => EnhancedCode::literal(4, 5, 3),
             HopFailure::Unsupported(need) => need.status(),
+            HopFailure::Unsendable { status, .. } => *status,
             HopFailure::Refused { reply, .. } => {
                 return Self::reply(reply, Reason::NoHostAnswered, None, &remote);
             }
@@ -130,10 +134,25 @@ impl Diagnosis {
         Self { remote: Some(remote), detail: Some(detail), ..Self::new(status, Reason::NoHostAnswered) }
     }
 
-    pub(super) fn unsupported(need: Need, remote: Destination) -> Self {
-        let detail = Text::lossy(&HopFailure::Unsupported(need).to_string(), Said::LONGEST);
-        let diagnosis = Self::new(need.status(), Reason::ExtensionMissing);
-        Self { remote: Some(remote), detail: Some(detail), ..diagnosis }
+    /// The message cannot be sent to this host, now or later.
+    pub(super) fn unsendable(failure: &HopFailure, remote: Destination) -> Self {
+        Self { reason: Reason::ExtensionMissing, ..Self::hop(failure, remote) }
+    }
+
+    /// The host cannot be given a message that needs verified TLS.
+    pub(super) fn unprotected(failure: &HopFailure, remote: Destination) -> Self {
+        let status = match failure {
+            HopFailure::Unsupported(need) => need.status(),
+            //= 8689-4.2.1-3
+            _ => ENCRYPTION_NEEDED,
+        };
+        Self { status, reason: Reason::EncryptionNeeded, ..Self::hop(failure, remote) }
+    }
+
+    /// Nobody vouches for the hosts that such a message would go to.
+    pub(super) fn unvouched() -> Self {
+        let detail = Text::literal("DNSSEC does not vouch for the exchanges of the domain");
+        Self { detail: Some(detail), ..Self::new(ENCRYPTION_NEEDED, Reason::EncryptionNeeded) }
     }
 
     pub(super) fn unfit(why: &BadBody, remote: &Destination) -> Self {

@@ -25,7 +25,7 @@ use postrider_core::{Instant, Machine, Pending, Questions, SessionId, Stale, Ste
 use crate::classify::{Hint, Scope, Verdict, classify};
 use crate::dns::{Answer, DnsFailure, RecordType};
 use crate::{
-    Destination, Dice, Hop, HopFailure, MxLookup, Name, NotSent, Outcome, Reason, Route, Seed, TlsRequirement,
+    Destination, Dice, Hop, HopFailure, MxLookup, Name, Need, NotSent, Outcome, Reason, Route, Seed, TlsRequirement,
     Unroutable,
 };
 
@@ -97,6 +97,8 @@ struct Trying {
     reason: Reason,
     /// Recipients in one transaction, as far as this host has said.
     limit: usize,
+    /// Whether all hosts so far lack what a message that needs TLS wants of them.
+    unprotected: bool,
     open: Option<(u64, Vec<usize>)>,
 }
 
@@ -331,8 +333,17 @@ impl Delivery {
     fn routed(&mut self, outcome: Result<Route, Unroutable>) {
         self.timer.disarm();
         match outcome {
+            //= 8689-4.2.1-1
+            Ok(route) if self.config.require_tls && !route.authentic => {
+                let why = Arc::new(Diagnosis::unvouched());
+                let open: Vec<usize> = self.open().collect();
+                for index in open {
+                    self.settle(index, Disposition::Failed(Arc::clone(&why)));
+                }
+                self.phase = Phase::RoundOver;
+            }
             Ok(route) => {
-                let tls = self.config.relay.as_ref().map_or(self.config.tls, |relay| relay.tls);
+                let tls = self.config.protection(&route);
                 let reason = route.by;
                 self.phase = Phase::Trying(Trying {
                     route,
@@ -341,6 +352,7 @@ impl Delivery {
                     tls,
                     reason,
                     limit: usize::MAX,
+                    unprotected: true,
                     open: None,
                 });
             }
@@ -410,6 +422,12 @@ impl Delivery {
         let relay = self.config.relay.as_ref().filter(|_| trying.route.by == Reason::ConfiguredRelay);
         let may_clear = trying.tls == TlsRequirement::Opportunistic && !relay.is_some_and(|relay| relay.implicit_tls);
         self.timer.disarm();
+        let unprotected = match &answer {
+            Err(HopFailure::Unsupported(Need::RequireTls)) => true,
+            Err(HopFailure::Tls(_)) => self.config.require_tls,
+            _ => false,
+        };
+        trying.unprotected &= unprotected;
         let onward = match answer {
             Ok(outcomes) => self.outcomes(&group, outcomes, &remote),
             Err(HopFailure::TooManyRecipients { limit }) if (1..group.len()).contains(&(limit as usize)) => {
@@ -417,8 +435,16 @@ impl Delivery {
                 Onward::SameHop(Reason::NextGroup)
             }
             //= 8689-4.2.1-2
-            Err(HopFailure::Unsupported(need)) => {
-                let why = Arc::new(Diagnosis::unsupported(need, remote));
+            Err(failure) if unprotected => {
+                let why = Arc::new(Diagnosis::unprotected(&failure, remote));
+                let open: Vec<usize> = self.open().collect();
+                for index in open {
+                    self.recipients[index].last = Some(Arc::clone(&why));
+                }
+                Onward::NextHop
+            }
+            Err(failure @ (HopFailure::Unsupported(_) | HopFailure::Unsendable { .. })) => {
+                let why = Arc::new(Diagnosis::unsendable(&failure, remote));
                 for index in group {
                     self.settle(index, Disposition::Failed(Arc::clone(&why)));
                 }
@@ -544,8 +570,7 @@ impl Delivery {
                 trying.reason = Reason::ClearAfterTlsFailure;
             }
             Onward::NextHop => {
-                let relay = self.config.relay.as_ref().filter(|_| trying.route.by == Reason::ConfiguredRelay);
-                trying.tls = relay.map_or(self.config.tls, |relay| relay.tls);
+                trying.tls = self.config.protection(&trying.route);
                 trying.limit = usize::MAX;
                 //= 5321-5.1-7, 5321-5.1-8
                 trying.address += 1;
@@ -556,11 +581,15 @@ impl Delivery {
                     trying.reason = Reason::NextExchange;
                 }
                 if trying.exchange == trying.route.exchanges.len() {
+                    let hopeless = trying.unprotected;
                     let nobody = Arc::new(Diagnosis::nobody());
                     let open: Vec<usize> = self.open().collect();
                     for index in open {
                         let why = self.recipients[index].last.clone().unwrap_or_else(|| Arc::clone(&nobody));
-                        self.defer(index, &why);
+                        match hopeless {
+                            true => self.settle(index, Disposition::Failed(why)),
+                            false => self.defer(index, &why),
+                        }
                     }
                     self.phase = Phase::RoundOver;
                 }

@@ -269,6 +269,64 @@ fn opportunistic_tls_falls_back_and_required_tls_does_not() {
     }
 }
 
+//= 8689-4.2.1-2, 8689-4.2.1-3
+#[test]
+fn a_host_that_cannot_protect_a_message_is_passed_over_for_the_next() {
+    let mut config = DeliveryConfig::default();
+    config.require_tls = true;
+    let zone = &format!("{ZONE}\nd.example MX ! AUTHENTIC");
+    let failures = [
+        (HopFailure::Unsupported(Need::RequireTls), "failed 5.7.30"),
+        (HopFailure::Tls(Text::literal("the certificate is another's")), "failed 5.7.10"),
+    ];
+    for (failure, status) in failures {
+        // The last exchange will do.
+        let mut lab = Lab::with(config.clone(), zone, 1);
+        let end = lab.run(&mut |hop, _| {
+            assert_eq!(hop.tls, TlsRequirement::Required);
+            if hop.address.to_string() == "192.0.2.2" { Ok(vec![accepted()]) } else { Err(failure.clone()) }
+        });
+        assert_eq!((end, lab.status(0).as_str()), (None, "delivered 2.0.0"), "{:?}", lab.log);
+        // None will, and that will not change.
+        let mut lab = Lab::with(config.clone(), zone, 1);
+        assert_eq!(lab.run(&mut |_, _| Err(failure.clone())), None);
+        assert_eq!((lab.status(0).as_str(), lab.log.len()), (status, 4), "{:?}", lab.log);
+        // One cannot be reached now, and may do later.
+        let mut lab = Lab::with(config.clone(), zone, 1);
+        let end = lab.run(&mut |hop, _| match hop.address.is_ipv6() {
+            true => Err(HopFailure::Unreachable(Text::literal("no route"))),
+            false => Err(failure.clone()),
+        });
+        assert!(end.is_some() && lab.settled.is_empty(), "{:?}", lab.log);
+    }
+}
+
+//= 8689-4.2.1-1
+#[test]
+fn a_message_that_needs_tls_goes_to_no_host_that_nobody_vouches_for() {
+    let mut config = DeliveryConfig::default();
+    config.require_tls = true;
+    let mut lab = Lab::with(config.clone(), ZONE, 2);
+    assert_eq!(lab.run(&mut |_, _| unreachable!("the exchanges may be anybody's")), None);
+    assert_eq!(lab.status(1), "failed 5.7.10");
+    // The domain is its own exchange: that is what its certificate must say.
+    let mut lab = Lab::with(config.clone(), "d.example A 192.0.2.1", 1);
+    lab.run(&mut |_, _| Ok(vec![accepted()]));
+    // Whom the configuration names needs no DNS to vouch for it.
+    config.relay = Some(Relay {
+        host: Destination::Address([192, 0, 2, 9].into()),
+        port: 587,
+        tls: TlsRequirement::Opportunistic,
+        implicit_tls: false,
+    });
+    let mut lab = Lab::with(config, ZONE, 1);
+    lab.run(&mut |hop, _| {
+        assert_eq!(hop.tls, TlsRequirement::Required);
+        Ok(vec![accepted()])
+    });
+    assert_eq!(lab.status(0), "delivered 2.0.0");
+}
+
 //= 6531-3.2-5, 8689-4.2.1-2, 8689-4.2.1-3
 #[test]
 fn a_missing_extension_is_final() {
@@ -549,6 +607,15 @@ fn a_message_that_may_not_be_sent_fails_everywhere() {
 fn what_the_client_reports_becomes_a_failure_of_the_hop() {
     assert_eq!(HopFailure::from(SendError::NeedsSmtpUtf8), HopFailure::Unsupported(Need::SmtpUtf8));
     assert_eq!(HopFailure::from(SendError::TooLarge { limit: 1 }), HopFailure::Unsupported(Need::Size));
+    let lasting =
+        [SendError::NeedsDeliverBy, SendError::NeedsFutureRelease, SendError::NeedsRrvs, SendError::Unsolicited];
+    for error in lasting {
+        let (status, failure) = (error.status().unwrap(), HopFailure::from(error));
+        let mut lab = Lab::new(1);
+        assert_eq!(lab.run(&mut |_, _| Err(failure.clone())), None, "{failure}");
+        assert_eq!(lab.status(0), format!("failed {status}"));
+    }
+    assert!(matches!(HopFailure::from(SendError::TooManyTransactions { limit: 1 }), HopFailure::Lost(_)));
     let closed = |closed: Closed| HopFailure::from(closed);
     assert!(matches!(closed(Closed::TimedOut), HopFailure::Lost(_)));
     assert!(matches!(closed(Closed::Tls("bad certificate".into())), HopFailure::Tls(_)));

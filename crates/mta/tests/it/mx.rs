@@ -12,7 +12,8 @@ fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
-/// A DNS: `"mx.example A 192.0.2.1"`, one record a line; `"x.example MX ! SERVFAIL"` for a failure. Names without any
+/// A DNS: `"mx.example A 192.0.2.1"`, one record a line; `"x.example MX ! SERVFAIL"` for a failure, and `AUTHENTIC` in its place after
+/// records that DNSSEC vouches for. Names without any
 /// line do not exist; names with other records have none of the type.
 pub(crate) struct Zone(BTreeMap<(Name, RecordType), Result<Answer, DnsFailure>>);
 
@@ -39,6 +40,7 @@ impl Zone {
                 Err("SERVFAIL") => drop(zone.insert(key, Err(DnsFailure::ServerFailure))),
                 Err("TIMEOUT") => drop(zone.insert(key, Err(DnsFailure::TimedOut))),
                 Err("LOOP") => drop(zone.insert(key, Err(DnsFailure::TooManyAliases))),
+                Err("AUTHENTIC") => zone.get_mut(&key).unwrap().as_mut().unwrap().authentic = true,
                 Err(other) => panic!("no failure {other}"),
                 Ok(record) => match zone.entry(key).or_insert_with(|| Ok(Answer::of(owner, vec![]))) {
                     Ok(answer) => answer.records.push(record),
