@@ -4,6 +4,7 @@ use crate::exit::{self, Failure};
 use crate::settings::{Listeners, Settings, Users};
 use crate::{config, demo, server, settings};
 use clap::{Args, Parser};
+use postrider_sasl::ScramHash;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -21,8 +22,19 @@ pub enum Command {
     Localserve(Box<Localserve>),
     /// Serve what a configuration file says.
     Serve(Serve),
-    /// Print the argon2id hash of the password on standard input, for a `[[user]]` of the configuration.
-    HashPassword,
+    /// Print the argon2id hash of the password on standard input, for `password_hash` of a `[[user]]`.
+    HashPassword(HashPassword),
+}
+
+/// Options of `hash-password`.
+#[derive(Args)]
+pub struct HashPassword {
+    /// Print the line that lets a `[[user]]` log in by SCRAM instead: `scram = [...]`.
+    #[arg(long)]
+    pub scram: bool,
+    /// With SCRAM-SHA-1 too, for clients that have nothing better.
+    #[arg(long, requires = "scram")]
+    pub sha_1: bool,
 }
 
 /// Options of `localserve`. A port of 0 means any free one, and so does a port that is not named.
@@ -114,12 +126,20 @@ impl Command {
                 log("info");
                 server::run(config::load(&options.config)?).await
             }),
-            Self::HashPassword => {
+            Self::HashPassword(options) => {
                 let mut password = String::new();
                 std::io::stdin()
                     .read_line(&mut password)
                     .map_err(|error| Failure::new(exit::IO, format!("the password cannot be read: {error}")))?;
-                println!("{}", crate::directory::hash(password.trim_end_matches(['\r', '\n']))?);
+                let password = password.trim_end_matches(['\r', '\n']);
+                if !options.scram {
+                    println!("{}", crate::directory::hash(password)?);
+                    return Ok(());
+                }
+                let hashes = [Some(ScramHash::Sha256), options.sha_1.then_some(ScramHash::Sha1)];
+                let credentials = |hash| crate::directory::scram(hash, password).map(|text| format!("{text:?}"));
+                let credentials = hashes.into_iter().flatten().map(credentials).collect::<Result<Vec<_>, _>>()?;
+                println!("scram = [{}]", credentials.join(", "));
                 Ok(())
             }
         }
@@ -148,7 +168,7 @@ pub fn localserve(options: Localserve) -> Result<Settings, Failure> {
         let (address, password) = user.split_once(':').ok_or_else(|| {
             Failure::new(exit::USAGE, format!("--user {user}: expected ADDRESS:PASSWORD, as in ada@example.org:secret"))
         })?;
-        users.push((settings::address(address)?, settings::Password::Clear(password.to_owned().into())));
+        users.push((settings::address(address)?, settings::Login::clear(password.to_owned().into())));
     }
     let mut domains = options.domain.iter().map(|domain| settings::domain(domain)).collect::<Result<Vec<_>, _>>()?;
     for (address, _) in &users {
@@ -190,6 +210,8 @@ pub fn localserve(options: Localserve) -> Result<Settings, Failure> {
         plaintext_auth: options.plaintext_auth,
         message_size: settings::MESSAGE_SIZE,
         connections: settings::CONNECTIONS,
+        // Whoever tries it out does so from one address.
+        connections_per_address: settings::CONNECTIONS,
         ..Settings::default()
     })
 }

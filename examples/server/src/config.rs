@@ -1,8 +1,10 @@
 //! The configuration file of `serve`.
 
 use crate::exit::{self, Failure};
-use crate::settings::{self, Data, Listeners, Password, Settings, Users};
+use crate::settings::{self, Data, Listeners, Login, Password, Settings, Trust, Users};
 use postrider_pop3::Expire;
+use postrider_sasl::ScramCredentials;
+use postrider_smtp::server::Network;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -31,6 +33,12 @@ struct File {
     limits: Limits,
     #[serde(default)]
     pop3: Pop3,
+    /// From where connections begin with a PROXY header.
+    #[serde(default)]
+    proxies: Proxies,
+    /// Who may use XCLIENT.
+    #[serde(default)]
+    xclient: Xclient,
 }
 
 #[derive(Deserialize)]
@@ -81,7 +89,70 @@ impl Default for Listen {
 struct User {
     address: String,
     /// An argon2 hash, as `postriderd hash-password` prints it.
-    password_hash: String,
+    password_hash: Option<String>,
+    /// SCRAM credentials, as `postriderd hash-password --scram` prints them: one for each hash function.
+    #[serde(default)]
+    scram: Vec<String>,
+}
+
+impl User {
+    fn login(&self) -> Result<Login, Failure> {
+        let wrong = |what: &dyn std::fmt::Display| {
+            let sentence = format!("user {}: {what}; make one with postriderd hash-password", self.address);
+            Failure::new(exit::CONFIG, sentence)
+        };
+        if let Some(hash) = &self.password_hash {
+            argon2::password_hash::PasswordHash::new(hash)
+                .map_err(|error| wrong(&format!("password_hash: {error}")))?;
+        }
+        let mut scram: Vec<ScramCredentials> = Vec::new();
+        for text in &self.scram {
+            let credentials = ScramCredentials::parse(text).map_err(|error| wrong(&format!("scram: {error}")))?;
+            if scram.iter().any(|other| other.hash() == credentials.hash()) {
+                return Err(wrong(&"scram has two entries for one hash function"));
+            }
+            scram.push(credentials);
+        }
+        if self.password_hash.is_none() && scram.is_empty() {
+            return Err(wrong(&"there is neither password_hash nor scram"));
+        }
+        Ok(Login { password: self.password_hash.clone().map(Password::Hash), scram })
+    }
+}
+
+/// Networks for each listener.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Proxies {
+    smtp: Vec<String>,
+    submission: Vec<String>,
+    submissions: Vec<String>,
+    lmtp: Vec<String>,
+    imap: Vec<String>,
+    imaps: Vec<String>,
+    pop3: Vec<String>,
+    pop3s: Vec<String>,
+}
+
+/// The same, where SMTP is spoken.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Xclient {
+    smtp: Vec<String>,
+    submission: Vec<String>,
+    submissions: Vec<String>,
+    lmtp: Vec<String>,
+}
+
+fn networks<const N: usize>(
+    listeners: [(&'static str, &[String]); N],
+) -> Result<BTreeMap<&'static str, Vec<Network>>, Failure> {
+    let read = |(listener, networks): (&'static str, &[String])| {
+        let wrong = |text: &str, error| Failure::new(exit::CONFIG, format!("{text:?} for {listener}: {error}"));
+        let read = |text: &String| text.parse::<Network>().map_err(|error| wrong(text, error));
+        Ok((listener, networks.iter().map(read).collect::<Result<_, _>>()?))
+    };
+    listeners.into_iter().map(read).collect()
 }
 
 #[derive(Deserialize, Default)]
@@ -99,6 +170,8 @@ struct Outgoing {
 struct Limits {
     message_size: Option<u64>,
     connections: Option<usize>,
+    connections_per_address: Option<usize>,
+    hold_days: Option<u32>,
 }
 
 #[derive(Deserialize, Default)]
@@ -131,12 +204,7 @@ fn parse(text: &str) -> Result<Settings, Failure> {
     let domains = file.domains.iter().map(|domain| settings::domain(domain)).collect::<Result<Vec<_>, _>>()?;
     let mut users = Vec::new();
     for user in file.user {
-        argon2::password_hash::PasswordHash::new(&user.password_hash).map_err(|error| {
-            let sentence =
-                format!("the password_hash of {}: {error}; make one with postriderd hash-password", user.address);
-            Failure::new(exit::CONFIG, sentence)
-        })?;
-        users.push((settings::address(&user.address)?, Password::Hash(user.password_hash)));
+        users.push((settings::address(&user.address)?, user.login()?));
     }
     let aliases = file
         .aliases
@@ -174,6 +242,26 @@ fn parse(text: &str) -> Result<Settings, Failure> {
         plaintext_auth: file.listen.plaintext_auth,
         message_size: file.limits.message_size.unwrap_or(default.message_size),
         connections: file.limits.connections.unwrap_or(default.connections),
+        connections_per_address: file.limits.connections_per_address.unwrap_or(default.connections_per_address),
+        hold: file.limits.hold_days.map_or(default.hold, |days| Duration::from_secs(u64::from(days) * 24 * 3600)),
+        trust: Trust {
+            proxies: networks([
+                ("smtp", &file.proxies.smtp),
+                ("submission", &file.proxies.submission),
+                ("submissions", &file.proxies.submissions),
+                ("lmtp", &file.proxies.lmtp),
+                ("imap", &file.proxies.imap),
+                ("imaps", &file.proxies.imaps),
+                ("pop3", &file.proxies.pop3),
+                ("pop3s", &file.proxies.pop3s),
+            ])?,
+            xclient: networks([
+                ("smtp", &file.xclient.smtp),
+                ("submission", &file.xclient.submission),
+                ("submissions", &file.xclient.submissions),
+                ("lmtp", &file.xclient.lmtp),
+            ])?,
+        },
         queue_lifetime: file
             .outgoing
             .lifetime_hours
@@ -251,6 +339,32 @@ mod tests {
     fn an_alias_of_nobody_is_refused() {
         let failure = parse(&format!("{SMALL}[aliases]\n\"info@example.org\" = \"ada@example.com\"\n")).unwrap_err();
         assert!(failure.sentence.contains("ada@example.com, which is no user"), "{failure}");
+    }
+
+    #[test]
+    fn scram_may_stand_beside_a_hash_or_alone_and_once_for_each_hash_function() {
+        const USER: &str = "[[user]]\naddress = \"a@example.org\"\n";
+        let derive = |hash| {
+            let credentials = ScramCredentials::derive(hash, &"secret".to_owned().into(), b"salt", 4096).unwrap();
+            format!("\"{}\"", credentials.to_text().into_inner())
+        };
+        use postrider_sasl::ScramHash::{Sha1, Sha256};
+        let with = |scram: &[String]| parse(&format!("{SMALL}{USER}scram = [{}]\n", scram.join(", ")));
+        let Users::Listed(users) = with(&[derive(Sha256), derive(Sha1)]).unwrap().users else { panic!("listed") };
+        assert_eq!((users.len(), users[0].1.scram.len(), users[0].1.password.is_none()), (1, 2, true));
+        assert!(with(&[derive(Sha1), derive(Sha1)]).unwrap_err().sentence.contains("two entries"));
+        assert!(with(&["\"x\"".into()]).unwrap_err().sentence.contains("SCRAM-SHA-256"));
+        assert!(with(&[]).unwrap_err().sentence.contains("neither password_hash nor scram"));
+    }
+
+    #[test]
+    fn networks_are_trusted_by_listener() {
+        let proxies = "[proxies]\nimaps = [\"192.0.2.0/24\", \"2001:db8::1\"]\n[xclient]\nsmtp = [\"127.0.0.1\"]\n";
+        let trust = parse(&format!("{SMALL}{proxies}")).unwrap().trust;
+        assert!(trust.proxies["imaps"][0].contains([192, 0, 2, 7].into()) && trust.proxies["smtp"].is_empty());
+        assert_eq!(trust.xclient["smtp"].len(), 1);
+        let failure = parse(&format!("{SMALL}[proxies]\nsmtp = [\"example.org\"]\n")).unwrap_err();
+        assert!(failure.sentence.contains("\"example.org\" for smtp"), "{failure}");
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub struct Transaction {
     pub recipients: Vec<Accepted>,
     /// When it came.
     pub arrived: UnixMillis,
+    /// When it may go on, if the sender wants it held until then (RFC 4865).
+    pub release: Option<UnixMillis>,
 }
 
 /// A recipient we said yes to.
@@ -248,13 +250,24 @@ pub struct Filed {
 
 /// Puts a message into the mailboxes of our users and into the queue for the others, in one sync.
 ///
-/// Whoever could not be served while others could is put into the queue too: for those the message was accepted.
+/// Whoever could not be served while others could is put into the queue too: for those the message was accepted. A
+/// message that is to be held is put there for all.
 pub async fn file(
     shared: &Shared,
     transaction: &Transaction,
     local: Option<&Filed>,
     relayed: Option<Body>,
 ) -> Result<(), Error> {
+    if transaction.release.is_some() {
+        let mut batch = Vec::new();
+        if let Some(filed) = local {
+            batch.extend(enqueue(transaction, |accepted| accepted.mailbox.is_some(), &filed.body));
+        }
+        if let Some(body) = relayed {
+            batch.extend(enqueue(transaction, |accepted| accepted.mailbox.is_none(), &body));
+        }
+        return shared.store.commit(batch).await.map(drop);
+    }
     let mut batches = Vec::new();
     let mut owners: Vec<Option<AccountId>> = Vec::new();
     if let Some(filed) = local {

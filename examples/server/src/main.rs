@@ -8,7 +8,7 @@ mod directory;
 mod exit;
 mod imap;
 mod journal;
-mod lmtp_socket;
+mod listen;
 mod pop3;
 mod queue;
 mod relay;

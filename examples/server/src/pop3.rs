@@ -3,6 +3,7 @@
 //! Sessions share a maildrop, unless the configuration says otherwise: each sees the snapshot it began with. A message
 //! that another removed in the meantime is refused when it is retrieved, and deleting it again does no harm.
 
+use crate::listen::Stop;
 use crate::server::Shared;
 use crate::settings;
 use bytes::Buf;
@@ -36,6 +37,7 @@ pub fn config(shared: &Shared, implicit_tls: bool) -> Config {
     config.expire = Some(policy.expire);
     let seconds = u32::try_from(policy.login_delay.as_secs()).unwrap_or(u32::MAX);
     config.login_delay = (seconds > 0).then_some(LoginDelay { seconds, per_user: false });
+    config.mechanisms = shared.directory.mechanisms();
     config.dangerous_plaintext_login = shared.settings.plaintext_auth;
     config
 }
@@ -89,10 +91,18 @@ impl Drop for Claim {
     }
 }
 
-/// Serves one connection to its end.
-pub async fn serve<IO: AsyncRead + AsyncWrite + Unpin>(shared: Arc<Shared>, io: IO, implicit_tls: bool) {
-    let server = Server::new(Arc::new(config(&shared, implicit_tls)), shared.session_id());
+/// Serves one connection to its end. With `farewell`, only to say that.
+pub async fn serve<IO: AsyncRead + AsyncWrite + Unpin>(
+    shared: Arc<Shared>,
+    config: Arc<Config>,
+    io: IO,
+    farewell: Option<Text>,
+) {
+    let mut server = Server::new(config, shared.session_id());
     let idle = server.idle_limit();
+    if let Some(why) = farewell {
+        server.shut_down(why);
+    }
     let driver = Driver::new(server, io, Tls::Server(shared.tls.clone())).stall(idle);
     Session { shared, driver, maildrop: None }.run().await;
 }
@@ -112,20 +122,9 @@ struct Maildrop {
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
     async fn run(mut self) {
-        let shared = self.shared.clone();
-        let mut stopping = false;
-        loop {
-            tokio::select! {
-                biased;
-                () = shared.stopping(), if !stopping => {
-                    stopping = true;
-                    self.driver.session().shut_down(Text::literal("Server is shutting down"));
-                }
-                event = self.driver.next() => match event {
-                    Some(event) => self.handle(event).await,
-                    None => return,
-                },
-            }
+        let mut stop = Stop::new(self.shared.clone());
+        while let Some(event) = stop.next(&mut self.driver, Server::shut_down).await {
+            self.handle(event).await;
         }
     }
 
@@ -135,6 +134,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
                 let opened = self.open(attempt).await;
                 // Stale means that the session has answered for us.
                 let _ = self.driver.session().answer(answer, opened);
+            }
+            Event::Scram { answer, user, hash } => {
+                let credentials = self.shared.directory.scram(&user, hash);
+                let _ = self.driver.session().answer(answer, Ok(credentials));
             }
             Event::Retrieve { answer, message, .. } => self.retrieve(answer, message).await,
             Event::Commit { answer, delete } => {

@@ -14,14 +14,14 @@ use postrider_mta::dsn::{Action, RecipientReport, is_wanted};
 use postrider_mta::tokio::Dns;
 use postrider_mta::{Delivery, DeliveryConfig, Destination, Disposition, Name, Relay, Routing, TlsRequirement};
 use postrider_smtp::Recipient;
-use postrider_smtp::wire::EnhancedCode;
+use postrider_smtp::wire::{EnhancedCode, EtrnTarget};
 use postrider_store::{Body, Engine, Error, LeaseOwner, NewQueueEntry, Op, QueueEntry, QueueId, UnixMillis, Watch};
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 /// Deliveries under way at the same time.
@@ -48,11 +48,14 @@ pub struct Envelope {
     host: String,
     /// When it came, in milliseconds since 1970.
     pub arrived: i64,
+    /// When it may go on, if it was to be held.
+    #[serde(default)]
+    released: Option<i64>,
 }
 
 /// An entry for one destination of a message.
 pub fn entry(transaction: &Transaction, host: &str, recipients: &[Recipient], body: Body) -> NewQueueEntry {
-    Envelope::of(transaction, host, recipients).entry(now(), body)
+    Envelope::of(transaction, host, recipients).entry(transaction.release.unwrap_or_else(now), body)
 }
 
 impl Envelope {
@@ -61,6 +64,8 @@ impl Envelope {
         // RFC 4954, 5: we trust no client's word on who submitted a message, and log in to nobody we relay to.
         //= 4954-5-3, 4954-5-4
         params.auth = None;
+        // It is held here.
+        params.hold = None;
         Self {
             id: transaction.id.clone(),
             from: transaction.from.to_string(),
@@ -69,7 +74,13 @@ impl Envelope {
             recipients: recipients.iter().map(|to| (to.to.to_string(), to.params.to_string())).collect(),
             host: host.to_owned(),
             arrived: transaction.arrived.0,
+            released: transaction.release.map(|release| release.0),
         }
+    }
+
+    /// From when on it is tried: time that it was held does not count.
+    fn begins(&self) -> i64 {
+        self.released.unwrap_or(self.arrived)
     }
 
     fn entry(&self, due: UnixMillis, body: Body) -> NewQueueEntry {
@@ -93,16 +104,42 @@ impl Envelope {
 pub struct Queue {
     shared: Arc<Shared>,
     owner: LeaseOwner,
-    config: Arc<DeliveryConfig>,
+    configs: Configs,
     dns: Dns,
     watch: Watch,
     outgoing: Arc<Outgoing>,
     underway: Underway,
+    turns: mpsc::Receiver<Turning>,
+    /// When each host's messages were last asked for.
+    turned: HashMap<String, std::time::Instant>,
+    /// Entries whose next round begins at once.
+    hurried: HashSet<QueueId>,
 }
+
+/// How messages are delivered.
+#[derive(Clone)]
+struct Configs {
+    usual: Arc<DeliveryConfig>,
+    /// Those with REQUIRETLS.
+    protected: Arc<DeliveryConfig>,
+}
+
+/// A request to try at once what waits for a host (ETRN, RFC 1985).
+pub struct Turning {
+    /// For whom.
+    pub target: EtrnTarget,
+    /// How many messages that is; `None` if it cannot be done now.
+    pub answer: oneshot::Sender<Option<usize>>,
+}
+
+/// Requests that may wait.
+pub const TURNINGS: usize = 16;
+/// Hosts whose last request is remembered.
+const TURNED: usize = 10_000;
 
 impl Queue {
     /// A runner for the server's queue. Takes over what a run before this one had begun.
-    pub async fn open(shared: Arc<Shared>) -> Result<Self, Error> {
+    pub async fn open(shared: Arc<Shared>, turns: mpsc::Receiver<Turning>) -> Result<Self, Error> {
         let watch = shared.store.watch_queue();
         let mut after = None;
         let mut owners = Vec::new();
@@ -138,7 +175,11 @@ impl Queue {
         let dns = Dns::start(resolvers(settings.dns), random());
         let outgoing = Arc::new(Outgoing::new(&settings.hostname));
         let owner = LeaseOwner(u64::from_le_bytes(random()));
-        Ok(Self { shared, owner, config: Arc::new(config), dns, watch, outgoing, underway: Underway::default() })
+        let mut protected = config.clone();
+        protected.require_tls = true;
+        let configs = Configs { usual: Arc::new(config), protected: Arc::new(protected) };
+        let (underway, turned, hurried) = Default::default();
+        Ok(Self { shared, owner, configs, dns, watch, outgoing, underway, turns, turned, hurried })
     }
 
     /// Delivers until the server stops; then lets the attempts under way end.
@@ -162,15 +203,82 @@ impl Queue {
             tokio::select! {
                 () = self.shared.stopping() => break,
                 changed = self.watch.changed() => if changed.is_none() { break },
-                _ = tasks.join_next(), if !tasks.is_empty() => {}
+                done = tasks.join_next(), if !tasks.is_empty() => {
+                    if let Some(Ok(id)) = done && self.hurried.contains(&id) {
+                        // It was asked for while it was tried. If it is gone, so much the better.
+                        let waits = self.due_now(id).await.is_ok();
+                        if !waits {
+                            self.hurried.remove(&id);
+                        }
+                    }
+                }
+                Some(Turning { target, answer }) = self.turns.recv() => {
+                    let found = self.turn(&target).await.unwrap_or_else(|error| {
+                        tracing::error!(%error, "the queue cannot be read");
+                        None
+                    });
+                    // The client may have left.
+                    let _ = answer.send(found);
+                }
                 () = until => {}
             }
         }
         while tasks.join_next().await.is_some() {}
     }
 
+    /// Makes what waits for a host due, and says how much that is; `None` if it is asked for too often, or cannot be
+    /// asked for.
+    async fn turn(&mut self, target: &EtrnTarget) -> Result<Option<usize>, Error> {
+        let (name, below) = match target {
+            EtrnTarget::Host(host) => (host.as_str().to_ascii_lowercase(), false),
+            EtrnTarget::Below(host) => (host.as_str().to_ascii_lowercase(), true),
+            EtrnTarget::Queue(_) => return Ok(None),
+        };
+        // Anybody may ask, so nobody can make us call on a host more often than we would ourselves.
+        let often = self.shared.settings.retry;
+        if self.turned.len() >= TURNED {
+            self.turned.retain(|_, last| last.elapsed() < often);
+        }
+        if self.turned.len() >= TURNED || self.turned.get(&name).is_some_and(|last| last.elapsed() < often) {
+            return Ok(None);
+        }
+        self.turned.insert(name.clone(), std::time::Instant::now());
+        let meant = |destination: &str| {
+            destination == name
+                || (below && destination.strip_suffix(&*name).is_some_and(|labels| labels.ends_with('.')))
+        };
+        let (mut after, mut found) = (None, 0);
+        loop {
+            let entries = self.shared.store.queue(after, PAGE).await?;
+            for entry in entries.iter().filter(|entry| !entry.held) {
+                let Ok(stored) = serde_json::from_slice::<Envelope>(&entry.envelope) else { continue };
+                if !meant(&stored.host) || stored.begins() > now().0 {
+                    continue;
+                }
+                found += 1;
+                self.hurried.insert(entry.id);
+                if !self.underway.has(entry.id) {
+                    self.due_now(entry.id).await?;
+                }
+            }
+            match entries.last() {
+                Some(last) if entries.len() == PAGE => after = Some(last.id),
+                _ => return Ok(Some(found)),
+            }
+        }
+    }
+
+    /// Nobody but this runner takes leases, so an entry that is not tried now has none.
+    async fn due_now(&self, id: QueueId) -> Result<(), Error> {
+        self.shared.store.one(Op::Defer { id, owner: None, due: now(), state: None }).await.map(drop)
+    }
+
     /// Starts what is due, and says how long until something else will be.
-    async fn next(&self, permits: &Arc<Semaphore>, tasks: &mut JoinSet<()>) -> Result<Option<Duration>, Error> {
+    async fn next(
+        &mut self,
+        permits: &Arc<Semaphore>,
+        tasks: &mut JoinSet<QueueId>,
+    ) -> Result<Option<Duration>, Error> {
         loop {
             let free = permits.available_permits();
             // A delivery that ends wakes us.
@@ -194,9 +302,10 @@ impl Queue {
                 let attempt = Attempt {
                     shared: self.shared.clone(),
                     owner: self.owner,
-                    config: self.config.clone(),
+                    configs: self.configs.clone(),
                     dns: self.dns.clone(),
                     outgoing: self.outgoing.clone(),
+                    hurry: self.hurried.remove(&entry.id),
                 };
                 tasks.spawn(async move {
                     let id = entry.id;
@@ -206,6 +315,7 @@ impl Queue {
                     }
                     drop(turn);
                     drop(permit);
+                    id
                 });
             }
         }
@@ -221,6 +331,10 @@ impl Underway {
     fn begin(&self, id: QueueId) -> Option<Turn> {
         let new = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
         new.then(|| Turn { underway: self.clone(), id })
+    }
+
+    fn has(&self, id: QueueId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
     }
 }
 
@@ -240,9 +354,11 @@ impl Drop for Turn {
 struct Attempt {
     shared: Arc<Shared>,
     owner: LeaseOwner,
-    config: Arc<DeliveryConfig>,
+    configs: Configs,
     dns: Dns,
     outgoing: Arc<Outgoing>,
+    /// Whether the next round begins at once, whatever was planned.
+    hurry: bool,
 }
 
 impl Attempt {
@@ -265,6 +381,9 @@ impl Attempt {
                 return self.hold(&entry, "state").await;
             }
         };
+        if self.hurry {
+            delivery.hurry();
+        }
         // Who was settled and is for us to report on.
         let mut settled: Vec<(usize, Disposition)> = Vec::new();
         // Who is with a host that sends reports itself (RFC 3461, 5.2.2).
@@ -376,17 +495,22 @@ impl Attempt {
         stored: &Envelope,
         envelope: &postrider_smtp::Envelope,
     ) -> Result<Option<Delivery>, BadState> {
+        // RFC 8689, 5: a report goes on even where what it reports on could not.
+        let config = match envelope.params.require_tls && envelope.from.mailbox().is_some() {
+            true => &self.configs.protected,
+            false => &self.configs.usual,
+        };
         if !entry.state.is_empty() {
             let snapshot: Snapshot =
                 serde_json::from_slice(&entry.state).map_err(|error| BadState(error.to_string()))?;
-            let delivery = Delivery::restore(self.config.clone(), entry.id.0, &snapshot);
+            let delivery = Delivery::restore(config.clone(), entry.id.0, &snapshot);
             return delivery.map(Some).map_err(|error| BadState(error.to_string()));
         }
         let destination = envelope.recipients.first().map(|first| Destination::of(&first.to));
         let Some(Ok(destination)) = destination else { return Ok(None) };
-        let arrived = Instant::after_origin(Duration::from_millis(stored.arrived.unsigned_abs()));
+        let arrived = Instant::after_origin(Duration::from_millis(stored.begins().unsigned_abs()));
         let recipients = envelope.recipients.len();
-        Ok(Some(Delivery::new(self.config.clone(), entry.id.0, destination, recipients, arrived, random())))
+        Ok(Some(Delivery::new(config.clone(), entry.id.0, destination, recipients, arrived, random())))
     }
 
     /// An entry that cannot be read waits for a person.
@@ -457,7 +581,7 @@ impl Attempt {
     ) -> Result<(), Error> {
         let body = Body::from(entry.body);
         let filed = Filed { cache: relay::scan(&self.shared.store, &body).await?, body: body.clone() };
-        let expired = now().0 - stored.arrived > self.shared.settings.queue_lifetime.as_millis() as i64;
+        let expired = now().0 - stored.begins() > self.shared.settings.queue_lifetime.as_millis() as i64;
         let (mut later, mut reports) = (Vec::new(), Vec::new());
         for (recipient, written) in envelope.recipients.iter().zip(&stored.recipients) {
             match self.file(stored, envelope, recipient, &filed).await {
@@ -511,6 +635,7 @@ impl Attempt {
             params: envelope.params.clone(),
             recipients: vec![delivery::Accepted { recipient: recipient.clone(), mailbox }],
             arrived: UnixMillis(stored.arrived),
+            release: None,
         };
         delivery::file(&self.shared, &transaction, Some(filed), None).await.map(|()| true)
     }
@@ -593,16 +718,19 @@ mod tests {
             let transaction = Transaction {
                 id: "1".into(),
                 from: "<ada@ours.test>".parse().unwrap(),
-                params: format!("{params} AUTH=ada@ours.test").parse().unwrap(),
+                params: format!("{params} AUTH=ada@ours.test HOLDFOR=60").parse().unwrap(),
                 recipients: vec![],
                 arrived: UnixMillis(7),
+                release: Some(UnixMillis(60_007)),
             };
             let mut expected = transaction.params.clone();
             expected.auth = None;
+            expected.hold = None;
             let to = Recipient { to: "<bob@else.test>".parse().unwrap(), params: recipient.parse().unwrap() };
             let written =
                 serde_json::to_vec(&Envelope::of(&transaction, "else.test", std::slice::from_ref(&to))).unwrap();
-            let (_, read) = Envelope::read(&written).unwrap();
+            let (stored, read) = Envelope::read(&written).unwrap();
+            assert_eq!((stored.arrived, stored.begins()), (7, 60_007));
             assert_eq!((read.params, read.recipients), (expected, vec![to]));
         }
     }

@@ -7,9 +7,9 @@ use postrider_io::tokio::Driver;
 use postrider_io::{Tls, tls};
 use postrider_message::{Limits, Scanner};
 use postrider_mta::classify::Stage;
-use postrider_mta::{Hop, HopFailure, Need, TlsRequirement};
+use postrider_mta::{Hop, HopFailure, TlsRequirement};
 use postrider_smtp::address::AddressLiteral;
-use postrider_smtp::client::{self, Chunking, Client, Config, Event, NotSent, Outcome, SendError, ask};
+use postrider_smtp::client::{self, Chunking, Client, Config, Event, NotSent, Outcome, ask};
 use postrider_smtp::{Envelope, HelloName, Reply};
 use postrider_store::{Body, Engine, Error, QueueEntry};
 use rustls::pki_types::ServerName;
@@ -95,6 +95,8 @@ impl Outgoing {
         let mut wanted = Envelope::new(envelope.from.clone()).with_size(entry.size);
         wanted.params = envelope.params.clone();
         wanted.params.size = Some(entry.size);
+        // RFC 8689, 5: a report is better sent without than lost.
+        wanted.params.require_tls &= wanted.from.mailbox().is_some();
         wanted.recipients = recipients.iter().map(|&index| envelope.recipients[index].clone()).collect();
         let session = Client::new(Arc::new(config), shared.session_id());
         let driver = Driver::new(session, stream, tls);
@@ -136,7 +138,7 @@ impl Transaction<'_> {
             match event {
                 Event::Ready => {
                     if let Some(Err(error)) = wanted.take().map(|wanted| self.driver.session().send(wanted)) {
-                        result = Some(Err(unsent(&error)));
+                        result = Some(Err(error.into()));
                         self.driver.session().quit();
                     }
                 }
@@ -187,17 +189,6 @@ impl Transaction<'_> {
         if let Err(error) = self.driver.session().finish(body.wanted) {
             tracing::warn!(%error, "a queued message could not be sent to its end");
         }
-    }
-}
-
-/// Why nothing was sent.
-fn unsent(error: &SendError) -> HopFailure {
-    match error {
-        SendError::TooLarge { .. } => HopFailure::Unsupported(Need::Size),
-        SendError::NeedsEightBitMime | SendError::NeedsBinaryMime => HopFailure::Unsupported(Need::EightBit),
-        SendError::NeedsSmtpUtf8 => HopFailure::Unsupported(Need::SmtpUtf8),
-        SendError::NeedsRequireTls => HopFailure::Unsupported(Need::RequireTls),
-        error => HopFailure::Protocol(text(error)),
     }
 }
 

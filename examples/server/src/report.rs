@@ -85,6 +85,7 @@ pub async fn ops(shared: &Shared, about: &About<'_>, recipients: Vec<RecipientRe
                 params: written.envelope.params,
                 recipients: vec![Accepted { recipient, mailbox: None }],
                 arrived: now(),
+                release: None,
             };
             Ok(enqueue(&transaction, |_| true, &body))
         }

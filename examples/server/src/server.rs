@@ -3,21 +3,21 @@
 use crate::directory::Directory;
 use crate::exit::{self, Failure};
 use crate::journal::Journal;
-use crate::queue::Queue;
+use crate::listen::{self, Gate};
+use crate::queue::{Queue, TURNINGS, Turning};
 use crate::settings::{Data, Settings};
-use crate::{imap, lmtp_socket, pop3, retention, smtp, tls};
+use crate::{pop3, retention, tls};
 use argon2::password_hash::rand_core::{OsRng, RngCore};
 use postrider_core::SessionId;
 use postrider_pop3::Expire;
 use postrider_store::UnixMillis;
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 /// The engine behind mailboxes and queue.
@@ -36,6 +36,8 @@ pub struct Shared {
     pub tls: postrider_io::tls::ServerTls,
     /// What becomes of each message.
     pub journal: Journal,
+    /// Requests to the queue.
+    pub turns: mpsc::Sender<Turning>,
     /// What POP3 sessions know of each other.
     pub pop3: pop3::Common,
     /// What the server is to do. The last field: its data directory may go with it, and the store goes before.
@@ -162,14 +164,16 @@ impl Server {
             }
             None => None,
         };
-        let lmtp_socket = settings.lmtp_socket.as_deref().map(lmtp_socket::bind).transpose()?;
-        let connections = Arc::new(Semaphore::new(settings.connections));
+        let lmtp_socket = settings.lmtp_socket.as_deref().map(listen::unix).transpose()?;
+        let gate = Arc::new(Gate::new(settings.connections, settings.connections_per_address));
         let (stop, stopping) = watch::channel(false);
+        let (turns, turnings) = mpsc::channel(TURNINGS);
         let shared = Arc::new(Shared {
             store,
             directory,
             tls: certificate.config,
             journal: Journal::default(),
+            turns,
             pop3: pop3::Common::new(&settings.pop3),
             stopping,
             settings,
@@ -177,11 +181,11 @@ impl Server {
             sessions: AtomicU64::new(0),
         });
         let mut tasks = JoinSet::new();
-        for (_, listener, service) in listeners {
-            tasks.spawn(accept(shared.clone(), listener, service, connections.clone()));
+        for (name, listener, service) in listeners {
+            tasks.spawn(listen::accept(shared.clone(), listener, name, service, gate.clone()));
         }
         if let Some(listener) = lmtp_socket {
-            tasks.spawn(lmtp_socket::accept(shared.clone(), listener, connections.clone()));
+            tasks.spawn(listen::accept(shared.clone(), listener, "lmtp_socket", Service::Lmtp, gate));
         }
         if let Some(listener) = http {
             tasks.spawn(health(shared.clone(), listener));
@@ -189,7 +193,7 @@ impl Server {
         if let Expire::Days(days @ 1..) = shared.settings.pop3.expire {
             tasks.spawn(retention::run(shared.clone(), days));
         }
-        tasks.spawn(Queue::open(shared.clone()).await?.run());
+        tasks.spawn(Queue::open(shared.clone(), turnings).await?.run());
         Ok(Self { shared, addresses, certificate: certificate.path, stop, tasks })
     }
 
@@ -247,52 +251,6 @@ async fn bind(name: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
 
 fn local(listener: &TcpListener) -> Result<SocketAddr, Failure> {
     listener.local_addr().map_err(|error| Failure::new(exit::IO, error.to_string()))
-}
-
-async fn accept(shared: Arc<Shared>, listener: TcpListener, service: Service, connections: Arc<Semaphore>) {
-    let mut sessions = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            () = shared.stopping() => break,
-            _ = sessions.join_next(), if !sessions.is_empty() => continue,
-            //= 5321-4.5.4.2-1
-            accepted = listener.accept() => accepted,
-        };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Out of descriptors, most likely: those who are here go on, and who leaves makes room.
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        // Above the limit a connection is dropped at once; mail servers try again.
-        let Ok(permit) = connections.clone().try_acquire_owned() else { continue };
-        let _ = stream.set_nodelay(true);
-        let session = serve(shared.clone(), stream, peer, service);
-        sessions.spawn(async move {
-            session.await;
-            drop(permit);
-        });
-    }
-    drop(listener);
-    while sessions.join_next().await.is_some() {}
-}
-
-fn serve(
-    shared: Arc<Shared>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    service: Service,
-) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
-    match service {
-        Service::Smtp | Service::Submission { .. } | Service::Lmtp => {
-            Box::pin(smtp::serve(shared, stream, peer.ip(), service))
-        }
-        Service::Imap { implicit_tls } => Box::pin(imap::serve(shared, stream, implicit_tls)),
-        Service::Pop3 { implicit_tls } => Box::pin(pop3::serve(shared, stream, implicit_tls)),
-    }
 }
 
 /// Answers `GET /healthz` and `GET /readyz`: the server runs, and its store can be read.

@@ -1,8 +1,12 @@
 //! What the server is to do: what a command line or a configuration file comes to.
 
 use crate::exit::{self, Failure};
+use crate::server::random;
 use postrider_core::Secret;
 use postrider_pop3::Expire;
+use postrider_sasl::{MIN_ITERATIONS, ScramCredentials, ScramHash};
+use postrider_smtp::server::Network;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,6 +15,11 @@ use std::time::Duration;
 pub const MESSAGE_SIZE: u64 = 256 * 1024 * 1024;
 /// Connections served at the same time, by default.
 pub const CONNECTIONS: usize = 20_000;
+/// Connections from one address served at the same time, by default: mail clients open up to ten, and a company or a
+/// household has one address.
+pub const CONNECTIONS_PER_ADDRESS: usize = 200;
+/// The longest that a message may be held before its first delivery, by default: 30 days.
+pub const HOLD: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Everything the server needs to know.
 #[derive(Debug)]
@@ -43,12 +52,27 @@ pub struct Settings {
     pub message_size: u64,
     /// Connections served at the same time.
     pub connections: usize,
+    /// Connections from one address served at the same time; IPv6 addresses of one /64 are one.
+    pub connections_per_address: usize,
+    /// The longest that a user may have a message held (RFC 4865).
+    pub hold: Duration,
+    /// Who speaks for others.
+    pub trust: Trust,
     /// How long an undelivered message is tried.
     pub queue_lifetime: Duration,
     /// How long to wait before the second attempt.
     pub retry: Duration,
     /// What POP3 is bound by.
     pub pop3: Pop3,
+}
+
+/// Who speaks for others. Each is a listener's name, and the networks that are trusted there.
+#[derive(Debug, Clone, Default)]
+pub struct Trust {
+    /// Whose connections begin with a PROXY header.
+    pub proxies: BTreeMap<&'static str, Vec<Network>>,
+    /// Who may use XCLIENT.
+    pub xclient: BTreeMap<&'static str, Vec<Network>>,
 }
 
 /// What POP3 is bound by.
@@ -85,6 +109,9 @@ impl Default for Settings {
             plaintext_auth: false,
             message_size: MESSAGE_SIZE,
             connections: CONNECTIONS,
+            connections_per_address: CONNECTIONS_PER_ADDRESS,
+            hold: HOLD,
+            trust: Trust::default(),
             queue_lifetime: Duration::from_secs(5 * 24 * 3600),
             retry: Duration::from_secs(300),
             pop3: Pop3::default(),
@@ -98,7 +125,31 @@ pub enum Users {
     /// Whoever asks, with any password: for developers.
     Any,
     /// These addresses, in lower case.
-    Listed(Vec<(String, Password)>),
+    Listed(Vec<(String, Login)>),
+}
+
+/// By what a user logs in.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// What a password is checked against; if there is nothing, against the first of `scram`.
+    pub password: Option<Password>,
+    /// For SCRAM: at most one for each hash function.
+    pub scram: Vec<ScramCredentials>,
+}
+
+impl Login {
+    /// By this password, which is known and stays in memory, and every mechanism.
+    pub fn clear(password: Secret<String>) -> Self {
+        let derive = |hash| ScramCredentials::derive(hash, &password, &random::<16>(), MIN_ITERATIONS);
+        // A password that SCRAM cannot use may still be sent.
+        let scram = [ScramHash::Sha256, ScramHash::Sha1].into_iter().filter_map(|hash| derive(hash).ok()).collect();
+        Self { password: Some(Password::Clear(password)), scram }
+    }
+
+    /// The credentials for this hash function.
+    pub fn scram(&self, hash: ScramHash) -> Option<&ScramCredentials> {
+        self.scram.iter().find(|credentials| credentials.hash() == hash)
+    }
 }
 
 /// What a password is checked against.

@@ -2,52 +2,94 @@
 
 use crate::delivery::{Accepted, FixUps, Incoming, Trace, Transaction};
 use crate::journal::Note;
+use crate::listen::Stop;
+use crate::queue::Turning;
 use crate::server::{Service, Shared, now};
 use postrider_core::{SessionId, Text};
 use postrider_io::Tls;
 use postrider_io::tokio::Driver;
 use postrider_sasl::{Attempt, Identity};
 use postrider_smtp::address::AddressLiteral;
-use postrider_smtp::server::{self, Config, Event, Server};
-use postrider_smtp::wire::{MailParams, RcptParams};
+use postrider_smtp::server::{self, Config, Event, Network, Server};
+use postrider_smtp::wire::{EtrnTarget, FutureRelease, Hold, MailParams, RcptParams, Timestamp};
 use postrider_smtp::{Delivered, ForwardPath, HelloName, Recipient, Refusal, ReversePath};
-use postrider_store::Error;
-use std::net::IpAddr;
+use postrider_store::{Error, UnixMillis};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::oneshot;
 
 /// Messages taken in one session.
 const TRANSACTIONS: u32 = 10_000;
 /// Recipients whose mailboxes are looked up at once.
 const UNDECIDED: usize = 1;
 
-/// What the sessions of a service offer.
-pub fn config(shared: &Shared, service: Service) -> Config {
-    let name = HelloName::parse(&shared.settings.hostname)
+/// What the sessions of a service offer. `xclient` is who may use XCLIENT.
+pub fn config(shared: &Shared, service: Service, xclient: Vec<Network>) -> Config {
+    let settings = &shared.settings;
+    let name = HelloName::parse(&settings.hostname)
         .unwrap_or_else(|_| HelloName::from(&AddressLiteral::from_ip(IpAddr::from([127, 0, 0, 1]))));
     let mut config = match service {
         Service::Submission { implicit_tls: true } => Config::submission(name, server::Tls::Implicit),
-        Service::Submission { implicit_tls: false } => Config::submission(name, server::Tls::Offered),
+        // No message of a user's goes over the network in the clear.
+        Service::Submission { .. } if !settings.plaintext_auth => Config::submission(name, server::Tls::Required),
+        Service::Submission { .. } => Config::submission(name, server::Tls::Offered),
         Service::Lmtp => Config::lmtp(name),
         Service::Smtp | Service::Imap { .. } | Service::Pop3 { .. } => Config::new(name),
     };
-    if service == Service::Smtp {
+    match service {
         //= 3207-4-1
-        config.tls = server::Tls::Offered;
+        Service::Smtp => {
+            config.tls = server::Tls::Offered;
+            config.require_tls = true;
+            // RFC 6409, 7: not for users.
+            config.etrn = true;
+        }
+        Service::Submission { .. } => {
+            config.auth = shared.directory.mechanisms();
+            config.require_tls = true;
+            config.future_release = future_release(settings.hold);
+        }
+        Service::Lmtp | Service::Imap { .. } | Service::Pop3 { .. } => {}
     }
     config.undecided = UNDECIDED;
     config.dsn = true;
-    config.limits.message = shared.settings.message_size;
+    // Chunks look like any other content. BINARYMIME is not offered: neither can most next hops take it, nor could a
+    // POP3 client fetch it.
+    config.chunking = true;
+    config.xclient = xclient;
+    config.limits.message = settings.message_size;
     config.limits.transactions = TRANSACTIONS;
-    if shared.settings.plaintext_auth { config.dangerous_allow_plaintext_auth() } else { config }
+    if settings.plaintext_auth { config.dangerous_allow_plaintext_auth() } else { config }
 }
 
-/// Serves one connection to its end.
-pub async fn serve<IO: AsyncRead + AsyncWrite + Unpin>(shared: Arc<Shared>, io: IO, peer: IpAddr, service: Service) {
+/// How long messages may be held, from now on; `None` if not at all.
+fn future_release(hold: Duration) -> Option<FutureRelease> {
+    let seconds = u32::try_from(hold.as_secs()).ok().filter(|seconds| (1..=999_999_999).contains(seconds))?;
+    let until = Timestamp::from_unix((now().0 / 1000).unsigned_abs() + u64::from(seconds))?;
+    Some(FutureRelease { seconds, until })
+}
+
+/// Serves one connection to its end. With `farewell`, only to say that.
+pub async fn serve<IO: AsyncRead + AsyncWrite + Unpin>(
+    shared: Arc<Shared>,
+    config: Arc<Config>,
+    io: IO,
+    peer: Option<SocketAddr>,
+    service: Service,
+    farewell: Option<Text>,
+) {
     let id = shared.session_id();
-    let server = Server::new(Arc::new(config(&shared, service)), id);
+    let mut server = match peer {
+        Some(peer) => Server::with_peer(config, id, peer),
+        None => Server::new(config, id),
+    };
+    if let Some(why) = farewell {
+        server.shut_down(why);
+    }
     let driver = Driver::new(server, io, Tls::Server(shared.tls.clone()));
-    let session = Session { shared, driver, id, peer, service, transactions: 0, transaction: None, incoming: None };
+    let session = Session { shared, driver, id, service, transactions: 0, transaction: None, incoming: None };
     session.run().await;
 }
 
@@ -55,7 +97,6 @@ struct Session<IO> {
     shared: Arc<Shared>,
     driver: Driver<Server, IO>,
     id: SessionId,
-    peer: IpAddr,
     service: Service,
     transactions: u32,
     transaction: Option<Transaction>,
@@ -64,20 +105,9 @@ struct Session<IO> {
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
     async fn run(mut self) {
-        let shared = self.shared.clone();
-        let mut stopping = false;
-        loop {
-            tokio::select! {
-                biased;
-                () = shared.stopping(), if !stopping => {
-                    stopping = true;
-                    self.driver.session().shut_down(Text::literal("Server is shutting down"));
-                }
-                event = self.driver.next() => match event {
-                    Some(event) => self.handle(event).await,
-                    None => return,
-                },
-            }
+        let mut stop = Stop::new(self.shared.clone());
+        while let Some(event) = stop.next(&mut self.driver, Server::shut_down).await {
+            self.handle(event).await;
         }
     }
 
@@ -88,6 +118,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
                 let verdict = self.authenticate(attempt).await;
                 let _ = self.driver.session().answer(answer, verdict);
             }
+            Event::Scram { answer, user, hash } => {
+                let credentials = self.shared.directory.scram(&user, hash);
+                let _ = self.driver.session().answer(answer, Ok(credentials));
+            }
             Event::Mail { answer, from, params } => {
                 let verdict = self.mail(from, params).await;
                 let _ = self.driver.session().answer(answer, verdict.map(|()| Default::default()));
@@ -95,6 +129,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
             Event::Rcpt { answer, to, params } => {
                 let verdict = self.rcpt(to, params).await;
                 let _ = self.driver.session().answer(answer, verdict.map(|()| Default::default()));
+            }
+            Event::Etrn { answer, target } => {
+                let verdict = self.turn(target).await;
+                let _ = self.driver.session().answer(answer, verdict);
             }
             Event::Data { answer } => {
                 self.begin();
@@ -135,9 +173,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
                 return Err(Refusal::permanent(553, (7, 1), Text::literal("You may not send from this address")));
             }
         }
+        // The session has checked that it is not held for longer than is offered.
+        let release = params.hold.as_ref().map(|hold| match hold {
+            Hold::For(seconds) => UnixMillis(now().0 + i64::from(*seconds) * 1000),
+            Hold::Until(time) => UnixMillis(time.unix_seconds().saturating_mul(1000)),
+        });
         self.transactions += 1;
         let id = format!("{:08x}.{:x}.{:x}", self.shared.run_id(), self.id, self.transactions);
-        self.transaction = Some(Transaction { id, from, params, recipients: Vec::new(), arrived: now() });
+        self.transaction = Some(Transaction { id, from, params, recipients: Vec::new(), arrived: now(), release });
         Ok(())
     }
 
@@ -171,6 +214,23 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
         }
     }
 
+    /// Has the queue try what waits for a host (RFC 1985, 5.3).
+    async fn turn(&mut self, target: EtrnTarget) -> Result<postrider_smtp::Accepted, Refusal> {
+        let host = target.to_string();
+        let (answer, answered) = oneshot::channel();
+        let asked = self.shared.turns.try_send(Turning { target, answer }).is_ok();
+        let found = if asked { answered.await.ok().flatten() } else { None };
+        let accepted = |code, text: String| postrider_smtp::Accepted::with(code, (0, 0), Text::lossy(&text, 300));
+        match found {
+            Some(0) => Ok(accepted(251, format!("No messages waiting for {host}"))),
+            Some(found) => Ok(accepted(253, format!("{found} pending messages for {host} started"))),
+            None => {
+                let text = format!("The messages for {host} cannot be started now");
+                Err(Refusal::transient(458, (3, 0), Text::lossy(&text, 300)))
+            }
+        }
+    }
+
     fn accept(&mut self, to: ForwardPath, params: RcptParams, mailbox: Option<crate::directory::Mailbox>) {
         let transaction = self.transaction.as_mut().expect("the session asks for MAIL before RCPT");
         transaction.recipients.push(Accepted { recipient: Recipient { to, params }, mailbox });
@@ -199,7 +259,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
             Service::Submission { .. } => FixUps::Submission,
             _ => FixUps::None,
         };
-        let trace = Trace { hello: &hello, peer: self.peer, with: &with };
+        // Who connects through a unix socket is here.
+        let peer = session.client().address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let trace = Trace { hello: &hello, peer, with: &with };
         let transaction = self.transaction.as_ref().expect("the session asks for MAIL before DATA");
         self.incoming = Some(Incoming::begin(&self.shared, transaction, &trace, fix_ups));
     }
@@ -222,8 +284,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
         for accepted in &transaction.recipients {
             let id = transaction.id.clone();
             journal.note(match &accepted.mailbox {
-                Some(mailbox) => Note::Delivered { id, mailbox: mailbox.address.clone() },
-                None => Note::Queued { id, destination: accepted.recipient.to.as_str().to_owned() },
+                Some(mailbox) if transaction.release.is_none() => {
+                    Note::Delivered { id, mailbox: mailbox.address.clone() }
+                }
+                Some(_) | None => Note::Queued { id, destination: accepted.recipient.to.as_str().to_owned() },
             });
         }
         let text = Text::lossy(&format!("OK queued as {}", transaction.id), 100);

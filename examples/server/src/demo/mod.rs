@@ -7,7 +7,7 @@ mod dns;
 use crate::exit::{self, Failure};
 use crate::journal::Note;
 use crate::server::Server;
-use crate::settings::{Data, Listeners, Password, Settings, Users};
+use crate::settings::{Data, Listeners, Login, Settings, Users};
 use clients::{Account, Reader};
 use std::fmt::Display;
 use std::future::Future;
@@ -165,7 +165,7 @@ fn settings(domain: &str, user: &str, smtp: u16, other: u16, dns: SocketAddr) ->
     Ok(Settings {
         hostname: format!("mx.{domain}"),
         domains: vec![domain.to_owned()],
-        users: Users::Listed(vec![(user.to_owned(), Password::Clear(PASSWORD.to_owned().into()))]),
+        users: Users::Listed(vec![(user.to_owned(), Login::clear(PASSWORD.to_owned().into()))]),
         data: Data::new(None)?,
         listeners: Listeners {
             smtp: any(smtp),

@@ -5,6 +5,7 @@ mod fetch;
 mod mailboxes;
 mod search;
 
+use crate::listen::Stop;
 use crate::server::{Shared, Store, now};
 use convert::{flags_from_store, flags_to_store, name, refusal, to_store, to_wire};
 use postrider_core::{Pending, Text};
@@ -33,6 +34,7 @@ pub fn config(shared: &Shared, implicit_tls: bool) -> Config {
     let mut config = Config::default();
     config.greeting = Text::lossy(&format!("{} postrider ready", shared.settings.hostname), 200);
     config.implicit_tls = implicit_tls;
+    config.mechanisms = shared.directory.mechanisms();
     config.append_limit = shared.settings.message_size;
     if shared.settings.plaintext_auth {
         config.dangerous_allow_plaintext_auth();
@@ -40,9 +42,17 @@ pub fn config(shared: &Shared, implicit_tls: bool) -> Config {
     config
 }
 
-/// Serves one connection to its end.
-pub async fn serve<IO: AsyncRead + AsyncWrite + Unpin>(shared: Arc<Shared>, io: IO, implicit_tls: bool) {
-    let server = Server::new(Arc::new(config(&shared, implicit_tls)), shared.session_id());
+/// Serves one connection to its end. With `farewell`, only to say that.
+pub async fn serve<IO: AsyncRead + AsyncWrite + Unpin>(
+    shared: Arc<Shared>,
+    config: Arc<Config>,
+    io: IO,
+    farewell: Option<Text>,
+) {
+    let mut server = Server::new(config, shared.session_id());
+    if let Some(why) = farewell {
+        server.shut_down(why);
+    }
     let driver = Driver::new(server, io, Tls::Server(shared.tls.clone()));
     Session { shared, driver, account: None, selected: None, append: None }.run().await;
 }
@@ -77,8 +87,7 @@ struct Appending {
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
     async fn run(mut self) {
-        let mut stopping = false;
-        let shared = self.shared.clone();
+        let mut stop = Stop::new(self.shared.clone());
         loop {
             let changed = async {
                 match &mut self.selected {
@@ -89,15 +98,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
             // Changes first: a client that asks after a change was made must hear of it.
             tokio::select! {
                 biased;
-                () = shared.stopping(), if !stopping => {
-                    stopping = true;
-                    self.driver.session().shut_down(Text::literal("Server is shutting down"));
-                }
                 changed = changed => match changed {
                     Some(_) => self.report_changes().await,
                     None => self.selected = None,
                 },
-                event = self.driver.next() => match event {
+                event = stop.next(&mut self.driver, Server::shut_down) => match event {
                     Some(event) => self.handle(event).await,
                     None => return,
                 },
@@ -124,6 +129,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
                     }
                 }
                 self.answer(answer, verdict);
+            }
+            Event::Scram { answer, user, hash } => {
+                let credentials = self.shared.directory.scram(&user, hash);
+                self.answer(answer, Ok(credentials));
             }
             Event::Select { answer, mailbox, read_only, .. } => {
                 let selected = self.select(&mailbox, read_only).await;

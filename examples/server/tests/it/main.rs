@@ -1,11 +1,15 @@
 //! `postriderd` as it is started from a shell. What it does with other people's software is in the `interop` package.
 
+mod extensions;
+mod listen;
+mod logins;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
-/// A server that ends with the test.
-struct Server(Child, Vec<(String, u16)>);
+/// A server that ends with the test, its ports, and its certificate.
+struct Server(Child, Vec<(String, u16)>, String);
 
 impl Drop for Server {
     fn drop(&mut self) {
@@ -21,18 +25,57 @@ fn postriderd(arguments: &[&str]) -> Command {
 }
 
 fn start(arguments: &[&str]) -> Server {
-    let mut child = postriderd(arguments).spawn().expect("it starts");
+    started(postriderd(arguments))
+}
+
+fn started(mut command: Command) -> Server {
+    let mut child = command.spawn().expect("it starts");
     let mut line = String::new();
     BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
     let ready: serde_json::Value = serde_json::from_str(line.strip_prefix("ready ").expect("ready")).expect("JSON");
     let port = |(name, value): (&String, &serde_json::Value)| Some((name.clone(), value.as_u64()? as u16));
-    Server(child, ready.as_object().expect("an object").iter().filter_map(port).collect())
+    let certificate = ready["cert"].as_str().expect("a path").to_owned();
+    Server(child, ready.as_object().expect("an object").iter().filter_map(port).collect(), certificate)
+}
+
+/// A `[[user]]` with a password.
+fn user(address: &str, password: &str) -> String {
+    format!("[[user]]\naddress = {address:?}\npassword_hash = {:?}\n", hash(password))
+}
+
+/// A server with a configuration of its own: these tables, besides what lets a test reach it.
+fn serve(tables: &str) -> (tempfile::TempDir, Server) {
+    let place = tempfile::tempdir().expect("a directory");
+    let listen = ["smtp", "submission", "submissions", "lmtp", "imap", "imaps", "pop3", "pop3s"]
+        .map(|name| format!("{name} = \"127.0.0.1:0\"\n"));
+    let text = format!(
+        "domains = [\"ours.test\"]\ndata = {:?}\n[listen]\nplaintext_auth = true\n{}{tables}",
+        place.path().join("data"),
+        listen.concat()
+    );
+    std::fs::write(place.path().join("postrider.toml"), text).expect("written");
+    let server = start(&["serve", "--config", place.path().join("postrider.toml").to_str().expect("a path")]);
+    (place, server)
 }
 
 impl Server {
+    fn port(&self, service: &str) -> u16 {
+        self.1.iter().find(|(name, _)| name == service).expect("a service").1
+    }
+
     fn talk(&self, service: &str) -> Talk {
-        let port = self.1.iter().find(|(name, _)| name == service).expect("a service").1;
-        Talk(BufReader::new(TcpStream::connect(("127.0.0.1", port)).expect("connected")))
+        Talk(BufReader::new(TcpStream::connect(("127.0.0.1", self.port(service))).expect("connected")))
+    }
+
+    /// What a client must trust to trust this server.
+    fn roots(&self) -> rustls::RootCertStore {
+        postrider_io::tls::roots(&std::fs::read(&self.2).expect("readable")).expect("a certificate")
+    }
+
+    /// Ends it and starts it anew with the configuration at `place`.
+    fn restart(self, place: &tempfile::TempDir) -> Self {
+        drop(self);
+        start(&["serve", "--config", place.path().join("postrider.toml").to_str().expect("a path")])
     }
 }
 
@@ -79,6 +122,10 @@ struct Talk(BufReader<TcpStream>);
 impl Talk {
     fn send(&mut self, line: &str) {
         self.0.get_mut().write_all(format!("{line}\r\n").as_bytes()).expect("sent");
+    }
+
+    fn octets(&mut self, octets: &[u8]) {
+        self.0.get_mut().write_all(octets).expect("sent");
     }
 
     fn line(&mut self) -> String {

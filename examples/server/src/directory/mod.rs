@@ -1,35 +1,25 @@
-//! Who is who: addresses to accounts, and passwords.
+//! Who is who: addresses to accounts, and logins.
 
-use crate::exit::{self, Failure};
+mod login;
+
+use crate::exit::Failure;
 use crate::server::Store;
-use crate::settings::{Password, Settings, Users};
-use argon2::Argon2;
-use argon2::password_hash::rand_core::OsRng;
-use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
-use postrider_core::Secret;
-use postrider_sasl::{Attempt, Denied, Identity};
+use crate::settings::{Settings, Users};
+use login::Logins;
+pub use login::{hash, scram};
 use postrider_store::{AccountId, Engine, Error, MailboxName, NewAccount, What};
 use std::collections::HashMap;
-use std::sync::Arc;
-use tokio::sync::Semaphore;
 
 /// The folders a new account begins with, besides INBOX (RFC 6154).
 const FOLDERS: [(&str, &str); 5] =
     [("Archive", "\\Archive"), ("Drafts", "\\Drafts"), ("Junk", "\\Junk"), ("Sent", "\\Sent"), ("Trash", "\\Trash")];
 
-/// Passwords hashed at the same time: each takes a core and 19 MiB.
-const HASHING: usize = 2;
-
-/// Addresses, accounts and passwords.
+/// Addresses, accounts and logins.
 pub struct Directory {
     store: Store,
     domains: Vec<String>,
-    /// `None`: whoever asks.
-    users: Option<HashMap<String, Password>>,
     aliases: HashMap<String, String>,
-    hashing: Arc<Semaphore>,
-    /// What the password of somebody unknown is compared with, so that it takes as long.
-    decoy: Arc<str>,
+    logins: Logins,
 }
 
 /// Where a local address leads.
@@ -43,14 +33,6 @@ pub struct Mailbox {
     pub folder: Option<MailboxName>,
 }
 
-/// Hashes a password with argon2id.
-pub fn hash(password: &str) -> Result<String, Failure> {
-    Argon2::default()
-        .hash_password(password.as_bytes(), &SaltString::generate(&mut OsRng))
-        .map(|hash| hash.to_string())
-        .map_err(|error| Failure::new(exit::SOFTWARE, format!("the password cannot be hashed: {error}")))
-}
-
 impl Directory {
     /// The directory that `settings` describe. Makes the accounts that are missing.
     pub async fn open(settings: &Settings, store: Store) -> Result<Self, Failure> {
@@ -58,16 +40,13 @@ impl Directory {
             Users::Any => None,
             Users::Listed(users) => Some(users.iter().cloned().collect::<HashMap<_, _>>()),
         };
-        let hashed = users.iter().flatten().any(|(_, password)| matches!(password, Password::Hash(_)));
         let directory = Self {
             store,
             domains: settings.domains.clone(),
             aliases: settings.aliases.iter().cloned().collect(),
-            hashing: Arc::new(Semaphore::new(HASHING)),
-            decoy: if hashed { hash("nobody")?.into() } else { "".into() },
-            users,
+            logins: Logins::open(users, settings.data.path())?,
         };
-        for address in directory.users.iter().flat_map(|users| users.keys()) {
+        for address in directory.logins.users().into_iter().flatten() {
             directory.account(address).await?;
         }
         Ok(directory)
@@ -90,9 +69,9 @@ impl Directory {
         // RFC 5321, 4.5.1: postmaster is always there; without an account of that name it is the first user's.
         if !self.knows(&address)
             && base == "postmaster"
-            && let Some(first) = self.users.as_ref().and_then(|users| users.keys().min())
+            && let Some(first) = self.logins.users().and_then(Iterator::min)
         {
-            address = first.clone();
+            address = first.to_owned();
         }
         if !self.knows(&address) {
             return Ok(None);
@@ -114,7 +93,7 @@ impl Directory {
     }
 
     fn knows(&self, address: &str) -> bool {
-        self.aliases.contains_key(address) || self.users.as_ref().is_none_or(|users| users.contains_key(address))
+        self.aliases.contains_key(address) || self.logins.knows(address)
     }
 
     /// The account of an address, made if it is not there yet.
@@ -140,45 +119,5 @@ impl Directory {
             }
         }
         Ok(id)
-    }
-
-    /// Judges a login. The identity is the user's address.
-    pub async fn authenticate(&self, attempt: Attempt) -> Result<Identity, Denied> {
-        let Attempt::Password { authorization, user, password, .. } = attempt else { return Err(Denied::Credentials) };
-        let address = match user.rsplit_once('@') {
-            Some((local, domain)) => format!("{}@{}", local.to_lowercase(), domain.to_ascii_lowercase()),
-            None => format!("{}@{}", user.to_lowercase(), self.domains.first().ok_or(Denied::Credentials)?),
-        };
-        let right = match &self.users {
-            None => address.rsplit_once('@').is_some_and(|(_, domain)| self.is_ours(domain)),
-            Some(users) => match users.get(&address) {
-                Some(Password::Clear(expected)) => expected.matches(password.reveal()),
-                Some(Password::Hash(hash)) => self.verify(hash.as_str().into(), password).await?,
-                None if self.decoy.is_empty() => false,
-                None => {
-                    self.verify(self.decoy.clone(), password).await?;
-                    false
-                }
-            },
-        };
-        if !right {
-            return Err(Denied::Credentials);
-        }
-        // Nobody may act for another.
-        if authorization.is_some_and(|other| other != user && other != address) {
-            return Err(Denied::Credentials);
-        }
-        Ok(Identity::new(address))
-    }
-
-    async fn verify(&self, hash: Arc<str>, password: Secret<String>) -> Result<bool, Denied> {
-        let permit = self.hashing.clone().acquire_owned().await.map_err(|_| Denied::Temporary)?;
-        tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            PasswordHash::new(&hash)
-                .is_ok_and(|hash| Argon2::default().verify_password(password.reveal().as_bytes(), &hash).is_ok())
-        })
-        .await
-        .map_err(|_| Denied::Temporary)
     }
 }
