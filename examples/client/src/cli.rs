@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::url::Url;
 
@@ -101,9 +101,27 @@ pub(crate) struct Send {
     /// Attach a file to the message that is composed; may be repeated.
     #[arg(long, value_name = "FILE", requires = "subject")]
     pub(crate) attach: Vec<PathBuf>,
+    /// Have a report sent when it is delivered, cannot be, or is late; or never (RFC 3461). The server must offer DSN.
+    #[arg(long, value_name = "WHEN", value_delimiter = ',')]
+    pub(crate) notify: Vec<Notify>,
+    /// Let it go only over verified TLS, to the end, or come back (RFC 8689). The server must offer REQUIRETLS.
+    #[arg(long)]
+    pub(crate) require_tls: bool,
+    /// Have the server hold it for so long (RFC 4865). The server must offer FUTURERELEASE.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=999_999_999))]
+    pub(crate) hold: Option<u32>,
     /// Read the message, or its text, from this file instead of standard input.
     #[arg(value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
+}
+
+/// When a report is sent.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Notify {
+    Success,
+    Failure,
+    Delay,
+    Never,
 }
 
 /// `mailboxes`

@@ -8,7 +8,7 @@ use bytes::{Buf, BytesMut};
 use postrider_core::Pending;
 use postrider_sasl::{MechanismName, NoMechanism};
 use postrider_smtp::client::{AuthFailed, Chunking, Client, Config, Event, NotSent, Outcome, Tls, ask};
-use postrider_smtp::wire::BodyType;
+use postrider_smtp::wire::{BodyType, Hold, Notify};
 use postrider_smtp::{AddressLiteral, Envelope, ForwardPath, HelloName, Mailbox, Reply, ReversePath};
 use serde::Serialize;
 use tokio::net::TcpStream;
@@ -75,8 +75,14 @@ pub(crate) async fn run(connection: &Connection, send: &cli::Send, out: &mut Out
 
     let mut envelope = Envelope::new(from).with_size(message.size);
     envelope.params.body = message.eight_bit.then_some(BodyType::EightBitMime);
+    envelope.params.require_tls = send.require_tls;
+    envelope.params.hold = send.hold.map(Hold::For);
+    let notify = notify(&send.notify)?;
     for recipient in &recipients {
         envelope = envelope.and_to(recipient.clone());
+    }
+    for recipient in &mut envelope.recipients {
+        recipient.params.notify = notify;
     }
     let settings = Settings::new(connection, url)?;
     let mut outcomes = submit(&settings, &envelope, &mut message, Chunking::WhenOffered).await?;
@@ -86,6 +92,21 @@ pub(crate) async fn run(connection: &Connection, send: &cli::Send, out: &mut Out
         outcomes = submit(&settings, &envelope, &mut message, Chunking::WhenNeeded).await?;
     }
     report(&recipients, &outcomes, out)
+}
+
+/// When reports are sent, if that was said.
+fn notify(when: &[cli::Notify]) -> Result<Option<Notify>, Fault> {
+    let has = |what| when.contains(&what);
+    match when {
+        [] => Ok(None),
+        [cli::Notify::Never] => Ok(Some(Notify::NEVER)),
+        _ if has(cli::Notify::Never) => Err(Fault::usage("--notify never stands alone")),
+        _ => Ok(Some(Notify {
+            success: has(cli::Notify::Success),
+            failure: has(cli::Notify::Failure),
+            delay: has(cli::Notify::Delay),
+        })),
+    }
 }
 
 fn add(recipients: &mut Vec<ForwardPath>, address: &str) -> Result<(), Fault> {
@@ -273,6 +294,12 @@ impl Session<'_> {
     }
 
     async fn send(&mut self, envelope: Envelope, message: &mut Message) -> Result<Vec<Outcome>, Fault> {
+        // A session leaves out what only asks for reports where that is not understood; here it was asked for.
+        let asks = envelope.recipients.iter().any(|recipient| recipient.params.notify.is_some());
+        if asks && !self.line.session().capabilities().is_some_and(|offered| offered.dsn) {
+            let sentence = format!("{} sends no reports: leave out --notify", self.place());
+            return Err(Fault::new(Class::Unavailable, sentence));
+        }
         let bar = progress::octets("sending", message.size, self.settings.trace);
         if let Err(why) = self.line.session().send(envelope) {
             bar.finish_and_clear();

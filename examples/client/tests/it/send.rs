@@ -133,6 +133,27 @@ fn only_refusals_for_now_are_75() {
 }
 
 #[test]
+fn what_a_message_needs_and_the_server_lacks_is_said_and_nothing_is_sent() {
+    for (option, value, missing) in [
+        ("--require-tls", None, "REQUIRETLS"),
+        ("--hold", Some("60"), "held for longer"),
+        ("--notify", Some("success,failure"), "--notify"),
+    ] {
+        let (at, arrived) = server();
+        let mut command = plain(&["send", "--to", "bob@y.test", "--smtp", &url(at), option]);
+        let done = run(command.args(value), b"From: a@x.test\n\n\n");
+        assert_failed(&done, 69, &[missing]);
+        assert!(arrived.recv().is_err(), "{option}");
+    }
+    let (at, _) = server();
+    let done = run(
+        &mut plain(&["send", "--to", "bob@y.test", "--smtp", &url(at), "--notify", "never,delay"]),
+        b"From: a@x.test\n\n\n",
+    );
+    assert_failed(&done, 64, &["--notify never stands alone"]);
+}
+
+#[test]
 fn a_wrong_password_is_77_and_is_not_in_the_trace() {
     let (at, _arrived) = server();
     let mut command = plain(&["send", "--to", "bob@y.test", "--trace", "--smtp", &url(at)]);
