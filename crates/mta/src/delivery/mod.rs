@@ -333,7 +333,7 @@ impl Delivery {
     fn routed(&mut self, outcome: Result<Route, Unroutable>) {
         self.timer.disarm();
         match outcome {
-            //= 8689-4.2.1-1
+            //= 8689-2-2
             Ok(route) if self.config.require_tls && !route.authentic => {
                 let why = Arc::new(Diagnosis::unvouched());
                 let open: Vec<usize> = self.open().collect();
@@ -434,7 +434,7 @@ impl Delivery {
                 trying.limit = limit as usize;
                 Onward::SameHop(Reason::NextGroup)
             }
-            //= 8689-4.2.1-2
+            //= 8689-4.2.1-1, 8689-4.2.1-2
             Err(failure) if unprotected => {
                 let why = Arc::new(Diagnosis::unprotected(&failure, remote));
                 let open: Vec<usize> = self.open().collect();

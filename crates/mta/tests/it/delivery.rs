@@ -269,7 +269,7 @@ fn opportunistic_tls_falls_back_and_required_tls_does_not() {
     }
 }
 
-//= 8689-4.2.1-2, 8689-4.2.1-3
+//= 8689-4.2.1-1, 8689-4.2.1-2, 8689-4.2.1-3
 #[test]
 fn a_host_that_cannot_protect_a_message_is_passed_over_for_the_next() {
     let mut config = DeliveryConfig::default();
@@ -301,7 +301,7 @@ fn a_host_that_cannot_protect_a_message_is_passed_over_for_the_next() {
     }
 }
 
-//= 8689-4.2.1-1
+//= 8689-2-2
 #[test]
 fn a_message_that_needs_tls_goes_to_no_host_that_nobody_vouches_for() {
     let mut config = DeliveryConfig::default();
