@@ -1,6 +1,6 @@
 //! Addresses and names: checked when made, kept exactly as written (RFC 5321, 4.1.2 and 4.1.3; RFC 6531, 3.3).
 
-use crate::wire::Cursor;
+use crate::wire::{ATEXT, Cursor, HELLO, LABEL, begins};
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::format;
@@ -34,7 +34,7 @@ impl Domain {
     /// [`ParseError`] if it is none, or too long.
     pub fn parse(name: &str) -> Result<Self, ParseError> {
         let mut cursor = Cursor::new(name.as_bytes());
-        domain(&mut cursor, false)?;
+        domain(&mut cursor, LABEL)?;
         cursor.end("the end of the domain")?;
         checked(name, 0).map(|name| Self(name.into()))
     }
@@ -496,9 +496,9 @@ pub(crate) fn reverse_path(cursor: &mut Cursor<'_>) -> Result<ReversePath, Parse
 /// `<postmaster>`, or a mailbox in angle brackets.
 //= 5321-2.3.5-3
 pub(crate) fn forward_path(cursor: &mut Cursor<'_>) -> Result<ForwardPath, ParseError> {
-    const POSTMASTER: &[u8] = b"postmaster>";
+    const POSTMASTER: &[u8; 11] = b"POSTMASTER>";
     cursor.expect(b'<', "\"<\"")?;
-    if cursor.rest().get(..POSTMASTER.len()).is_some_and(|text| text.eq_ignore_ascii_case(POSTMASTER)) {
+    if begins(cursor.rest(), POSTMASTER) {
         cursor.skip(POSTMASTER.len());
         return Ok(ForwardPath::Postmaster);
     }
@@ -514,7 +514,7 @@ fn routed_mailbox(cursor: &mut Cursor<'_>) -> Result<Mailbox, ParseError> {
         loop {
             cursor.expect(b'@', "\"@\"")?;
             let start = cursor.at();
-            domain(cursor, false)?;
+            domain(cursor, LABEL)?;
             checked(cursor.since(start)?, start)?;
             if cursor.eat(b':') {
                 break;
@@ -532,7 +532,7 @@ pub(crate) fn mailbox(cursor: &mut Cursor<'_>) -> Result<Mailbox, ParseError> {
     let host = cursor.at() - start;
     match cursor.peek() {
         Some(b'[') => literal(cursor)?,
-        _ => domain(cursor, false)?,
+        _ => domain(cursor, LABEL)?,
     }
     let text = checked(cursor.since(start)?, start)?;
     Ok(Mailbox { text: text.into(), host })
@@ -543,7 +543,7 @@ pub(crate) fn hello_name(cursor: &mut Cursor<'_>) -> Result<HelloName, ParseErro
     let start = cursor.at();
     match cursor.peek() {
         Some(b'[') => literal(cursor)?,
-        _ => domain(cursor, true)?,
+        _ => domain(cursor, HELLO)?,
     }
     match cursor.since(start) {
         Ok(text) if text.is_ascii() => Ok(HelloName(text.into())),
@@ -551,37 +551,13 @@ pub(crate) fn hello_name(cursor: &mut Cursor<'_>) -> Result<HelloName, ParseErro
     }
 }
 
-const ATOM: u8 = 1;
-const LABEL: u8 = 2;
-
-/// What each octet may be part of. Octets above 127 are left to [`checked`].
-static CLASS: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut b = 0;
-    while b < 256 {
-        let octet = b as u8;
-        if octet.is_ascii_alphanumeric() || octet >= 128 {
-            table[b] = ATOM | LABEL;
-        }
-        b += 1;
-    }
-    let atext = b"!#$%&'*+-/=?^_`{|}~";
-    let mut i = 0;
-    while i < atext.len() {
-        table[atext[i] as usize] |= ATOM;
-        i += 1;
-    }
-    table[b'-' as usize] |= LABEL;
-    table
-};
-
 fn local_part(cursor: &mut Cursor<'_>) -> Result<(), ParseError> {
     let start = cursor.at();
     if cursor.peek() == Some(b'"') {
         quoted_string(cursor)?;
     } else {
         loop {
-            if cursor.take_while(|b| CLASS[usize::from(b)] & ATOM != 0).is_empty() {
+            if cursor.take_class(ATEXT).is_empty() {
                 return cursor.fail("a local part");
             }
             if !cursor.eat(b'.') {
@@ -611,18 +587,21 @@ fn quoted_string(cursor: &mut Cursor<'_>) -> Result<(), ParseError> {
     }
 }
 
+/// Labels of such octets, with dots between.
 //= 5321-4.1.2-4
-fn domain(cursor: &mut Cursor<'_>, underscores: bool) -> Result<(), ParseError> {
+#[inline]
+fn domain(cursor: &mut Cursor<'_>, octets: u8) -> Result<(), ParseError> {
     let start = cursor.at();
     loop {
-        let here = cursor.clone();
-        let label = cursor.take_while(|b| CLASS[usize::from(b)] & LABEL != 0 || (underscores && b == b'_'));
-        let ([first, ..], [.., last]) = (label, label) else { return here.fail("a domain label") };
+        let at = cursor.at();
+        let fail = |expected| Err(ParseError { at, expected });
+        let label = cursor.take_class(octets);
+        let ([first, ..], [.., last]) = (label, label) else { return fail("a domain label") };
         if *first == b'-' || *last == b'-' {
-            return here.fail("a label without a hyphen at its ends");
+            return fail("a label without a hyphen at its ends");
         }
         if label.len() > LABEL_LIMIT {
-            return here.fail("a label of at most 63 octets");
+            return fail("a label of at most 63 octets");
         }
         if !cursor.eat(b'.') {
             break;

@@ -119,7 +119,7 @@ impl Server {
                 return self.challenge(&words, Stage::Refused { refusal });
             }
             (About::Scram { query, rounds }, Verdict::Scram(Ok(answer))) => {
-                return self.exchanged(query.answer(answer), rounds);
+                return self.exchanged(query.answer(*answer), rounds);
             }
             (About::Challenge { query, rounds }, Verdict::Challenge(Ok(challenge))) => {
                 return self.exchanged(Ok(query.answer(challenge)), rounds);

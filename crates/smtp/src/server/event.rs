@@ -3,6 +3,7 @@
 use crate::address::{ForwardPath, HelloName, ReversePath};
 use crate::outcome::{Accepted, Delivered, Refusal};
 use crate::wire::{EtrnTarget, MailParams, RcptParams, Url};
+use alloc::boxed::Box;
 use alloc::string::String;
 use bytes::Bytes;
 use postrider_core::{Closed, Pending, Question, Text};
@@ -138,7 +139,7 @@ pub mod ask {
             impl sealed::Sealed for $name {}
             impl Ask for $name {
                 fn verdict(answer: Result<$yes, Refusal>) -> Verdict {
-                    Verdict::$verdict(answer)
+                    Verdict::$verdict(answer.map(Into::into))
                 }
             }
         )*};
@@ -178,7 +179,7 @@ pub enum Verdict {
     /// To a login.
     Auth(Result<Identity, Refusal>),
     /// To SCRAM's question.
-    Scram(Result<ScramAnswer, Refusal>),
+    Scram(Result<Box<ScramAnswer>, Refusal>),
     /// To CRAM-MD5's question.
     Challenge(Result<ApopChallenge, Refusal>),
     /// To BURL.

@@ -1,6 +1,6 @@
 //! What a server offers: the reply to EHLO and LHLO (RFC 5321, 4.1.1.1).
 
-use super::{FutureRelease, Reply, Solicitation, Words, XclientAttribute};
+use super::{FutureRelease, Reply, Solicitation, Words, XclientAttribute, is};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -96,7 +96,9 @@ impl Capabilities {
         let mut capabilities = Self::default();
         // The first line is the greeting.
         for line in reply.lines().skip(1) {
-            if let Ok(line) = core::str::from_utf8(line) {
+            if !capabilities.add_flag(line)
+                && let Ok(line) = core::str::from_utf8(line)
+            {
                 capabilities.add(line);
             }
         }
@@ -108,28 +110,43 @@ impl Capabilities {
         self.other.iter().find(|extension| extension.keyword.eq_ignore_ascii_case(keyword))
     }
 
+    /// Adds a keyword that says all there is to say. False if it is another.
+    //= 5321-4.1.1.1-3
+    fn add_flag(&mut self, keyword: &[u8]) -> bool {
+        let flag = match keyword.len() {
+            3 if is(keyword, b"DSN") => &mut self.dsn,
+            4 if is(keyword, b"RRVS") => &mut self.rrvs,
+            4 if is(keyword, b"ETRN") => &mut self.etrn,
+            8 if is(keyword, b"8BITMIME") => &mut self.eight_bit_mime,
+            8 if is(keyword, b"CHUNKING") => &mut self.chunking,
+            //= 6531-3.1-2
+            8 if is(keyword, b"SMTPUTF8") => &mut self.smtp_utf8,
+            8 if is(keyword, b"STARTTLS") => &mut self.start_tls,
+            10 if is(keyword, b"PIPELINING") => &mut self.pipelining,
+            10 if is(keyword, b"BINARYMIME") => &mut self.binary_mime,
+            10 if is(keyword, b"REQUIRETLS") => &mut self.require_tls,
+            19 if is(keyword, b"ENHANCEDSTATUSCODES") => &mut self.enhanced_status_codes,
+            _ => return false,
+        };
+        *flag = true;
+        true
+    }
+
     fn add(&mut self, line: &str) {
         let line = line.trim_ascii();
         // Old servers write "AUTH=LOGIN PLAIN", from a draft of RFC 2554.
-        let end = memchr::memchr3(b' ', b'\t', b'=', line.as_bytes()).unwrap_or(line.len());
+        let end = line.bytes().position(|b| matches!(b, b' ' | b'\t' | b'=')).unwrap_or(line.len());
         let (keyword, params) = (&line[..end], line[end..].trim_start_matches([' ', '\t', '=']));
+        if self.add_flag(keyword.as_bytes()) {
+            return;
+        }
         //= 5321-4.1.1.1-3
         let is = |name: &str| keyword.eq_ignore_ascii_case(name);
         match keyword.len() {
-            10 if is("PIPELINING") => self.pipelining = true,
             4 if is("SIZE") => {
                 let digits = params.split_ascii_whitespace().next().unwrap_or("0");
                 self.size = Some(digits.parse().unwrap_or(0));
             }
-            8 if is("8BITMIME") => self.eight_bit_mime = true,
-            10 if is("BINARYMIME") => self.binary_mime = true,
-            8 if is("CHUNKING") => self.chunking = true,
-            //= 6531-3.1-2
-            8 if is("SMTPUTF8") => self.smtp_utf8 = true,
-            19 if is("ENHANCEDSTATUSCODES") => self.enhanced_status_codes = true,
-            3 if is("DSN") => self.dsn = true,
-            8 if is("STARTTLS") => self.start_tls = true,
-            10 if is("REQUIRETLS") => self.require_tls = true,
             4 if is("AUTH") => {
                 for name in params.split_ascii_whitespace() {
                     if let Some(mechanism) = MechanismName::parse(name.as_bytes())
@@ -162,8 +179,6 @@ impl Capabilities {
                 self.no_soliciting = true;
                 self.unwanted = params.trim_ascii().parse().ok();
             }
-            4 if is("RRVS") => self.rrvs = true,
-            4 if is("ETRN") => self.etrn = true,
             4 if is("BURL") => self.burl = Some(params.parse().unwrap_or_default()),
             7 if is("XCLIENT") => {
                 for attribute in params.split_ascii_whitespace().filter_map(XclientAttribute::of) {

@@ -1,6 +1,6 @@
 //! Commands: recognised by length and word, then read by their grammar (RFC 5321, 4.1.1).
 
-use super::{Cursor, MailParams, ParamError, RcptParams, Words, Xclient};
+use super::{Cursor, MailParams, ParamError, RcptParams, Words, Xclient, begins, is};
 use crate::address::{self, Domain, ForwardPath, HelloName, ReversePath};
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
@@ -78,37 +78,38 @@ impl Verb {
     /// The verb a line begins with, in any case. A space or tab ends it, or the line.
     //= 5321-2.4-1, 5321-4.5.1-1
     pub fn of(line: &[u8]) -> Option<Self> {
-        let end = match line.get(4) {
-            None | Some(b' ' | b'\t') => 4,
-            Some(_) => line.iter().take(9).position(|&b| matches!(b, b' ' | b'\t')).unwrap_or(line.len()),
-        };
-        if end == 8 && line[..8].eq_ignore_ascii_case(b"STARTTLS") {
-            return Some(Self::StartTls);
+        let word = line.first_chunk()?;
+        let ends = |at: usize| matches!(line.get(at), None | Some(b' ' | b'\t'));
+        if ends(4) {
+            Self::of_word(word)
+        } else if begins(line, b"STARTTLS") && ends(8) {
+            Some(Self::StartTls)
+        } else if begins(line, b"XCLIENT") && ends(7) {
+            Some(Self::Xclient)
+        } else {
+            None
         }
-        if end == 7 && line[..7].eq_ignore_ascii_case(b"XCLIENT") {
-            return Some(Self::Xclient);
-        }
-        let &[a, b, c, d] = line.get(..end)? else { return None };
+    }
+
+    /// Compares all four letters at once.
+    fn of_word(word: &[u8; 4]) -> Option<Self> {
         // A letter's case is one bit. The few other octets that it changes make no verb.
-        Some(match &[a & !0x20, b & !0x20, c & !0x20, d & !0x20] {
-            b"EHLO" => Self::Ehlo,
-            b"HELO" => Self::Helo,
-            b"LHLO" => Self::Lhlo,
-            b"MAIL" => Self::Mail,
-            b"RCPT" => Self::Rcpt,
-            b"DATA" => Self::Data,
-            b"BDAT" => Self::Bdat,
-            b"RSET" => Self::Rset,
-            b"VRFY" => Self::Vrfy,
-            b"EXPN" => Self::Expn,
-            b"HELP" => Self::Help,
-            b"NOOP" => Self::Noop,
-            b"QUIT" => Self::Quit,
-            b"AUTH" => Self::Auth,
-            b"BURL" => Self::Burl,
-            b"ETRN" => Self::Etrn,
-            _ => return None,
-        })
+        const fn folded(word: &[u8; 4]) -> u32 {
+            u32::from_be_bytes(*word) & !0x2020_2020
+        }
+        macro_rules! verbs {
+            ($($word:ident $verb:ident,)*) => {{
+                $(const $word: u32 = folded(stringify!($word).as_bytes().first_chunk().expect("four letters"));)*
+                match folded(word) {
+                    $($word => Some(Self::$verb),)*
+                    _ => None,
+                }
+            }};
+        }
+        verbs! {
+            EHLO Ehlo, HELO Helo, LHLO Lhlo, MAIL Mail, RCPT Rcpt, DATA Data, BDAT Bdat, RSET Rset,
+            VRFY Vrfy, EXPN Expn, HELP Help, NOOP Noop, QUIT Quit, AUTH Auth, BURL Burl, ETRN Etrn,
+        }
     }
 
     /// The verb as it is sent.
@@ -361,25 +362,31 @@ impl Command {
         let syntax = |wrong| CommandError::Syntax(verb, wrong);
         Ok(match verb {
             Verb::Mail => {
-                before_path(&mut cursor, b" FROM:", quirks).map_err(syntax)?;
+                before_path(&mut cursor, b" FROM:", "\" FROM:\"", quirks).map_err(syntax)?;
                 let from = if quirks.path_without_brackets && cursor.peek() != Some(b'<') {
                     address::mailbox(&mut cursor).map(ReversePath::Mailbox)
                 } else {
                     address::reverse_path(&mut cursor)
                 };
                 let from = from.map_err(|wrong| CommandError::Path(verb, wrong))?;
-                let params = MailParams::parse(&mut cursor).map_err(|wrong| CommandError::Param(verb, wrong))?;
+                let mut params = MailParams::default();
+                if !cursor.rest().is_empty() {
+                    params.read(&mut cursor).map_err(|wrong| CommandError::Param(verb, wrong))?;
+                }
                 Self::Mail { from, params }
             }
             Verb::Rcpt => {
-                before_path(&mut cursor, b" TO:", quirks).map_err(syntax)?;
+                before_path(&mut cursor, b" TO:", "\" TO:\"", quirks).map_err(syntax)?;
                 let to = if quirks.path_without_brackets && cursor.peek() != Some(b'<') {
                     address::mailbox(&mut cursor).map(ForwardPath::Mailbox)
                 } else {
                     address::forward_path(&mut cursor)
                 };
                 let to = to.map_err(|wrong| CommandError::Path(verb, wrong))?;
-                let params = RcptParams::parse(&mut cursor).map_err(|wrong| CommandError::Param(verb, wrong))?;
+                let mut params = RcptParams::default();
+                if !cursor.rest().is_empty() {
+                    params.read(&mut cursor).map_err(|wrong| CommandError::Param(verb, wrong))?;
+                }
                 Self::Rcpt { to, params }
             }
             Verb::Ehlo => Self::Ehlo(hello(&mut cursor).map_err(syntax)?),
@@ -495,11 +502,17 @@ fn trim_end(mut line: &[u8]) -> &[u8] {
     line
 }
 
-fn before_path(cursor: &mut Cursor<'_>, word: &'static [u8], quirks: Quirks) -> Result<(), ParseError> {
-    if !cursor.rest().get(..word.len()).is_some_and(|text| text.eq_ignore_ascii_case(word)) {
-        return cursor.fail(if word.len() == 6 { "\" FROM:\"" } else { "\" TO:\"" });
+#[inline(always)]
+fn before_path<const N: usize>(
+    cursor: &mut Cursor<'_>,
+    word: &[u8; N],
+    expected: &'static str,
+    quirks: Quirks,
+) -> Result<(), ParseError> {
+    if !begins(cursor.rest(), word) {
+        return cursor.fail(expected);
     }
-    cursor.skip(word.len());
+    cursor.skip(N);
     if quirks.space_before_path {
         cursor.take_while(|b| matches!(b, b' ' | b'\t'));
     }
@@ -539,7 +552,7 @@ fn bdat(cursor: &mut Cursor<'_>) -> Result<(u64, bool), ParseError> {
     if cursor.rest().is_empty() {
         return Ok((size, false));
     }
-    if !cursor.rest().eq_ignore_ascii_case(b" LAST") {
+    if !is(cursor.rest(), b" LAST") {
         return cursor.fail("\" LAST\" or the end of the line");
     }
     Ok((size, true))
@@ -571,7 +584,7 @@ fn burl(cursor: &mut Cursor<'_>) -> Result<(Url, bool), ParseError> {
     if cursor.rest().is_empty() {
         return Ok((url, false));
     }
-    if !cursor.rest().eq_ignore_ascii_case(b" LAST") {
+    if !is(cursor.rest(), b" LAST") {
         return cursor.fail("\" LAST\" or the end of the line");
     }
     Ok((url, true))

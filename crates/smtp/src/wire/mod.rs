@@ -17,7 +17,7 @@ pub use capabilities::{Capabilities, Extension};
 pub use chunk::ChunkReader;
 pub use command::{Command, CommandError, EtrnTarget, Quirks, Url, Verb};
 pub(crate) use command::{mail_line, rcpt_line};
-pub(crate) use cursor::Cursor;
+pub(crate) use cursor::{ATEXT, Cursor, HELLO, LABEL, begins, find_lf, is};
 pub(crate) use data::Sink;
 pub use data::{BadBody, BareNewlines, Body, DataPart, DataReader, DataWriter};
 pub use params::{BodyType, EnvelopeId, MailParams, Notify, OriginalRecipient, ParamError, Parameter, RcptParams, Ret};

@@ -1,8 +1,9 @@
 //! The parameters of MAIL and RCPT (RFC 5321, 4.1.2; RFC 1870, 2852, 3461, 3865, 4865, 4954, 6152, 6531, 6533, 6710, 7293,
 //! 8689).
 
+use super::cursor::{KEYWORD, VALUE};
 use super::terms::short_number;
-use super::{Cursor, DeliverBy, Hold, Priority, Solicitation, ValidSince};
+use super::{Cursor, DeliverBy, Hold, Priority, Solicitation, ValidSince, is};
 use crate::address::{Mailbox, ReversePath};
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -267,65 +268,64 @@ impl MailParams {
     /// Reads what stands after the path: nothing, or a space and parameters.
     //= 3461-4.3-1
     #[inline]
-    pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Self, ParamError> {
-        let mut params = Self::default();
+    pub(crate) fn read(&mut self, cursor: &mut Cursor<'_>) -> Result<(), ParamError> {
         while let Some((at, name, value)) = next(cursor)? {
             match name.len() {
-                4 if name.eq_ignore_ascii_case(b"SIZE") => {
+                4 if is(name, b"SIZE") => {
                     let digits = value.ok_or(ParamError::Value { at })?;
-                    once(&mut params.size, size(digits).ok_or(ParamError::Value { at })?, at)?;
+                    once(&mut self.size, size(digits).ok_or(ParamError::Value { at })?, at)?;
                 }
-                4 if name.eq_ignore_ascii_case(b"BODY") => {
+                4 if is(name, b"BODY") => {
                     let body = match value.ok_or(ParamError::Value { at })? {
-                        v if v.eq_ignore_ascii_case(b"7BIT") => BodyType::SevenBit,
-                        v if v.eq_ignore_ascii_case(b"8BITMIME") => BodyType::EightBitMime,
-                        v if v.eq_ignore_ascii_case(b"BINARYMIME") => BodyType::BinaryMime,
+                        v if is(v, b"7BIT") => BodyType::SevenBit,
+                        v if is(v, b"8BITMIME") => BodyType::EightBitMime,
+                        v if is(v, b"BINARYMIME") => BodyType::BinaryMime,
                         _ => return Err(ParamError::Value { at }),
                     };
-                    once(&mut params.body, body, at)?;
+                    once(&mut self.body, body, at)?;
                 }
-                8 if name.eq_ignore_ascii_case(b"SMTPUTF8") => flag(&mut params.smtp_utf8, value, at)?,
-                3 if name.eq_ignore_ascii_case(b"RET") => {
+                8 if is(name, b"SMTPUTF8") => flag(&mut self.smtp_utf8, value, at)?,
+                3 if is(name, b"RET") => {
                     let ret = match value.ok_or(ParamError::Value { at })? {
-                        v if v.eq_ignore_ascii_case(b"FULL") => Ret::Full,
-                        v if v.eq_ignore_ascii_case(b"HDRS") => Ret::Headers,
+                        v if is(v, b"FULL") => Ret::Full,
+                        v if is(v, b"HDRS") => Ret::Headers,
                         _ => return Err(ParamError::Value { at }),
                     };
-                    once(&mut params.ret, ret, at)?;
+                    once(&mut self.ret, ret, at)?;
                 }
-                5 if name.eq_ignore_ascii_case(b"ENVID") => {
+                5 if is(name, b"ENVID") => {
                     let id = xtext(value.ok_or(ParamError::Value { at })?).ok_or(ParamError::Value { at })?;
                     let id = EnvelopeId::new(&id).map_err(|_| ParamError::Value { at })?;
-                    once(&mut params.envelope_id, id, at)?;
+                    once(&mut self.envelope_id, id, at)?;
                 }
-                4 if name.eq_ignore_ascii_case(b"AUTH") => {
+                4 if is(name, b"AUTH") => {
                     let who = xtext(value.ok_or(ParamError::Value { at })?).ok_or(ParamError::Value { at })?;
                     let who = match &*who {
                         "<>" => ReversePath::Null,
                         who => ReversePath::Mailbox(Mailbox::parse(who).map_err(|_| ParamError::Value { at })?),
                     };
-                    once(&mut params.auth, who, at)?;
+                    once(&mut self.auth, who, at)?;
                 }
-                10 if name.eq_ignore_ascii_case(b"REQUIRETLS") => flag(&mut params.require_tls, value, at)?,
-                2 if name.eq_ignore_ascii_case(b"BY") => once(&mut params.deliver_by, typed(value, at)?, at)?,
-                7 if name.eq_ignore_ascii_case(b"HOLDFOR") => {
+                10 if is(name, b"REQUIRETLS") => flag(&mut self.require_tls, value, at)?,
+                2 if is(name, b"BY") => once(&mut self.deliver_by, typed(value, at)?, at)?,
+                7 if is(name, b"HOLDFOR") => {
                     let seconds = value.and_then(|v| core::str::from_utf8(v).ok()).and_then(short_number);
                     let seconds = seconds.filter(|seconds| *seconds > 0).ok_or(ParamError::Value { at })?;
-                    once(&mut params.hold, Hold::For(seconds), at)?;
+                    once(&mut self.hold, Hold::For(seconds), at)?;
                 }
-                9 if name.eq_ignore_ascii_case(b"HOLDUNTIL") => {
-                    once(&mut params.hold, Hold::Until(typed(value, at)?), at)?;
+                9 if is(name, b"HOLDUNTIL") => {
+                    once(&mut self.hold, Hold::Until(typed(value, at)?), at)?;
                 }
-                11 if name.eq_ignore_ascii_case(b"MT-PRIORITY") => {
-                    once(&mut params.priority, typed(value, at)?, at)?;
+                11 if is(name, b"MT-PRIORITY") => {
+                    once(&mut self.priority, typed(value, at)?, at)?;
                 }
-                7 if name.eq_ignore_ascii_case(b"SOLICIT") => {
-                    once(&mut params.solicitation, typed(value, at)?, at)?;
+                7 if is(name, b"SOLICIT") => {
+                    once(&mut self.solicitation, typed(value, at)?, at)?;
                 }
-                _ => other(&mut params.other, name, value, at)?,
+                _ => other(&mut self.other, name, value, at)?,
             }
         }
-        Ok(params)
+        Ok(())
     }
 
     /// Writes each one with a space before it.
@@ -381,23 +381,22 @@ impl MailParams {
 impl RcptParams {
     /// Reads what stands after the path: nothing, or a space and parameters.
     #[inline]
-    pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Self, ParamError> {
-        let mut params = Self::default();
+    pub(crate) fn read(&mut self, cursor: &mut Cursor<'_>) -> Result<(), ParamError> {
         while let Some((at, name, value)) = next(cursor)? {
             match name.len() {
-                6 if name.eq_ignore_ascii_case(b"NOTIFY") => {
+                6 if is(name, b"NOTIFY") => {
                     let when = value.and_then(notify).ok_or(ParamError::Value { at })?;
-                    once(&mut params.notify, when, at)?;
+                    once(&mut self.notify, when, at)?;
                 }
-                5 if name.eq_ignore_ascii_case(b"ORCPT") => {
+                5 if is(name, b"ORCPT") => {
                     let original = value.and_then(original).ok_or(ParamError::Value { at })?;
-                    once(&mut params.original, original, at)?;
+                    once(&mut self.original, original, at)?;
                 }
-                4 if name.eq_ignore_ascii_case(b"RRVS") => once(&mut params.valid_since, typed(value, at)?, at)?,
-                _ => other(&mut params.other, name, value, at)?,
+                4 if is(name, b"RRVS") => once(&mut self.valid_since, typed(value, at)?, at)?,
+                _ => other(&mut self.other, name, value, at)?,
             }
         }
-        Ok(params)
+        Ok(())
     }
 
     /// Writes each one with a space before it.
@@ -441,7 +440,9 @@ impl fmt::Display for MailParams {
 impl FromStr for MailParams {
     type Err = ParamError;
     fn from_str(text: &str) -> Result<Self, ParamError> {
-        Self::parse(&mut Cursor::new(text.as_bytes()))
+        let mut params = Self::default();
+        params.read(&mut Cursor::new(text.as_bytes()))?;
+        Ok(params)
     }
 }
 
@@ -457,13 +458,16 @@ impl fmt::Display for RcptParams {
 impl FromStr for RcptParams {
     type Err = ParamError;
     fn from_str(text: &str) -> Result<Self, ParamError> {
-        Self::parse(&mut Cursor::new(text.as_bytes()))
+        let mut params = Self::default();
+        params.read(&mut Cursor::new(text.as_bytes()))?;
+        Ok(params)
     }
 }
 
 /// The next parameter after a space. White space at the end is nothing (RFC 5321, 4.1.1).
+#[inline]
 fn next<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Raw<'a>>, ParseError> {
-    if cursor.rest().iter().all(|&b| matches!(b, b' ' | b'\t')) {
+    if cursor.rest().is_empty() || cursor.rest().iter().all(|&b| matches!(b, b' ' | b'\t')) {
         cursor.skip(cursor.rest().len());
         return Ok(None);
     }
@@ -475,19 +479,23 @@ fn next<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Raw<'a>>, ParseError> {
 }
 
 fn keyword<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], ParseError> {
-    if !cursor.peek().is_some_and(|b| b.is_ascii_alphanumeric()) {
-        return cursor.fail("a parameter's keyword");
+    let (at, keyword) = (cursor.at(), cursor.take_class(KEYWORD));
+    if matches!(keyword, [] | [b'-', ..]) {
+        return Err(ParseError { at, expected: "a parameter's keyword" });
     }
-    Ok(cursor.take_while(|b| b.is_ascii_alphanumeric() || b == b'-'))
+    Ok(keyword)
 }
 
 fn value<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], ParseError> {
     let start = cursor.at();
-    let value = cursor.take_while(|b| matches!(b, b'!'..=b'<' | b'>'..=b'~' | 128..));
+    let value = cursor.take_class(VALUE);
     if value.is_empty() {
         return cursor.fail("a parameter's value");
     }
-    cursor.since(start).map(str::as_bytes)
+    if !value.is_ascii() {
+        cursor.since(start)?;
+    }
+    Ok(value)
 }
 
 /// A value by its type.
@@ -538,23 +546,27 @@ fn encode_other(list: &[Parameter], out: &mut String) {
 
 /// RFC 1870, 3: up to 20 digits, which may be more than fits.
 fn size(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() || digits.len() > 20 || !digits.iter().all(u8::is_ascii_digit) {
+    if digits.is_empty() || digits.len() > 20 {
         return None;
     }
-    Some(digits.iter().fold(0u64, |n, b| n.saturating_mul(10).saturating_add(u64::from(b - b'0'))))
+    // No 19 digits are too large.
+    let (first, last) = digits.split_at(digits.len().min(19));
+    let first = first.iter().try_fold(0, |n, b| b.is_ascii_digit().then(|| n * 10 + u64::from(b - b'0')))?;
+    last.iter()
+        .try_fold(first, |n, b| b.is_ascii_digit().then(|| n.saturating_mul(10).saturating_add(u64::from(b - b'0'))))
 }
 
 //= 3461-4.1-1
 fn notify(value: &[u8]) -> Option<Notify> {
-    if value.eq_ignore_ascii_case(b"NEVER") {
+    if is(value, b"NEVER") {
         return Some(Notify::NEVER);
     }
     let mut when = Notify::NEVER;
     for word in value.split(|&b| b == b',') {
         let slot = match word {
-            w if w.eq_ignore_ascii_case(b"SUCCESS") => &mut when.success,
-            w if w.eq_ignore_ascii_case(b"FAILURE") => &mut when.failure,
-            w if w.eq_ignore_ascii_case(b"DELAY") => &mut when.delay,
+            w if is(w, b"SUCCESS") => &mut when.success,
+            w if is(w, b"FAILURE") => &mut when.failure,
+            w if is(w, b"DELAY") => &mut when.delay,
             _ => return None,
         };
         if core::mem::replace(slot, true) {

@@ -1,8 +1,10 @@
 //! Replies: three digits, a code that says more, and text that nobody may trust (RFC 5321, 4.2; RFC 2034).
 
+use super::find_lf;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use postrider_core::{ParseError, Text};
 
 /// The three digits of a reply, 200 to 599 with a second digit up to 5 (RFC 5321, 4.2).
@@ -14,6 +16,12 @@ impl ReplyCode {
     //= 5321-4.2-7, 5321-4.2-8
     pub const fn new(code: u16) -> Option<Self> {
         if code >= 200 && code <= 599 && (code / 10) % 10 <= 5 { Some(Self(code)) } else { None }
+    }
+
+    fn of(digits: [u8; 3]) -> Result<Self, ReplyError> {
+        let [a @ b'2'..=b'5', b @ b'0'..=b'5', c @ b'0'..=b'9'] = digits else { return malformed(0, "a reply code") };
+        let digit = |octet: u8| u16::from(octet - b'0');
+        Ok(Self(digit(a) * 100 + digit(b) * 10 + digit(c)))
     }
 
     /// A code known when the program is written.
@@ -178,13 +186,16 @@ fn split_enhanced(text: &[u8]) -> Option<(EnhancedCode, usize)> {
 ///
 /// `Display` makes it safe to show: control characters are escaped and the text is cut. The octets themselves are in
 /// [`Reply::lines`].
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone)]
 pub struct Reply {
     code: ReplyCode,
     enhanced: Option<EnhancedCode>,
-    /// The texts of all lines, enhanced codes included, with LF between them: no text can hold one.
+    /// All lines as on the wire, without the code of the first and the CRLF of the last: so one copy makes a reply.
     text: Vec<u8>,
 }
+
+/// What stands before the text of a line: the code, and a space or hyphen.
+const HEAD: usize = 4;
 
 /// Octets for the text of a reply of several lines, to begin with.
 const LINES: usize = 512;
@@ -203,7 +214,7 @@ impl Reply {
     /// Adds a line. It has the same codes.
     #[must_use]
     pub fn and_line(mut self, text: &Text) -> Self {
-        self.text.push(b'\n');
+        self.text.extend_from_slice(alloc::format!("\r\n{}-", self.code).as_bytes());
         self.push(text);
         self
     }
@@ -270,7 +281,13 @@ impl Reply {
 
     /// The text of each line as it came, enhanced code included. Any octet but LF may be there.
     pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        self.text.split(|&b| b == b'\n')
+        let mut rest = Some(&self.text[..]);
+        core::iter::from_fn(move || {
+            let text = rest?;
+            let Some(lf) = find_lf(text) else { return rest.take() };
+            rest = Some(text[lf + 1..].get(HEAD..).unwrap_or_default());
+            Some(&text[..lf - 1])
+        })
     }
 
     /// The text of all lines without enhanced codes, made safe to show in one line and cut to `limit` bytes.
@@ -299,6 +316,21 @@ impl Reply {
     }
 }
 
+impl PartialEq for Reply {
+    fn eq(&self, other: &Self) -> bool {
+        self.code == other.code && self.enhanced == other.enhanced && self.lines().eq(other.lines())
+    }
+}
+
+impl Eq for Reply {}
+
+impl Hash for Reply {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.code.hash(state);
+        self.lines().for_each(|line| line.hash(state));
+    }
+}
+
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.code.fmt(f)?;
@@ -322,8 +354,12 @@ pub struct ReplyReader {
     line_limit: usize,
     octet_limit: usize,
     lines: usize,
-    code: Option<ReplyCode>,
+    /// The code of its lines, once it has begun, and how it is written.
+    code: Option<([u8; 3], ReplyCode)>,
     enhanced: Option<EnhancedCode>,
+    /// Octets of text, with one between two lines.
+    octets: usize,
+    /// As it will be in [`Reply`]; within a reply it ends with CRLF.
     text: Vec<u8>,
 }
 
@@ -346,7 +382,7 @@ pub enum ReplyError {
 impl ReplyReader {
     /// Reads replies of at most `line_limit` lines with `octet_limit` octets of text in all.
     pub fn new(line_limit: usize, octet_limit: usize) -> Self {
-        Self { line_limit, octet_limit, lines: 0, code: None, enhanced: None, text: Vec::new() }
+        Self { line_limit, octet_limit, lines: 0, code: None, enhanced: None, octets: 0, text: Vec::new() }
     }
 
     /// Whether a reply has begun and not ended.
@@ -359,47 +395,94 @@ impl ReplyReader {
     /// # Errors
     /// [`ReplyError`]; what follows cannot be understood then.
     pub fn line(&mut self, line: &[u8]) -> Result<Option<Reply>, ReplyError> {
-        let malformed = |at, expected| Err(ReplyError::Malformed(ParseError { at, expected }));
-        let [a @ b'2'..=b'5', b @ b'0'..=b'5', c @ b'0'..=b'9', ..] = line else { return malformed(0, "a reply code") };
-        let code = ReplyCode([a, b, c].into_iter().fold(0, |n, digit| n * 10 + u16::from(digit - b'0')));
-        //= 2920-3.1-4, 2920-3.1-6, 5321-4.2-2
+        let first = !self.is_within();
+        let last = self.take(line)?;
+        if find_lf(line).is_some() {
+            return malformed(HEAD, "a line without LF in it");
+        }
+        let line = if first { line.get(HEAD..).unwrap_or_default() } else { line };
+        if last {
+            self.text.reserve_exact(line.len());
+            self.text.extend_from_slice(line);
+            return Ok(Some(self.complete()));
+        }
+        if self.text.capacity() == 0 {
+            // The length of what follows is not known. Most replies to EHLO fit, and so grow no more.
+            self.text.reserve_exact(LINES.min(self.octet_limit).max(line.len() + 2));
+        }
+        self.text.extend_from_slice(line);
+        self.text.extend_from_slice(b"\r\n");
+        Ok(None)
+    }
+
+    /// Reads on in a stream: whole lines, to the end of a reply at most. Says how many octets that was; what is left
+    /// must be given again, with what comes after it. `Some` if the reply is complete.
+    ///
+    /// # Errors
+    /// [`ReplyError`], with the position in its line; what follows cannot be understood then.
+    pub fn read(&mut self, octets: &[u8]) -> Result<(usize, Option<Reply>), ReplyError> {
+        // What is not copied yet, and the line.
+        let (mut from, mut at) = (0, 0);
+        while let Some(length) = find_lf(&octets[at..]) {
+            let Some(line) = octets[at..at + length].strip_suffix(b"\r") else {
+                return malformed(length, "CRLF at the end of a line");
+            };
+            if !self.is_within() {
+                from = at + HEAD.min(line.len());
+            }
+            let last = self.take(line)?;
+            at += length + 1;
+            if last {
+                self.text.extend_from_slice(&octets[from..at - 2]);
+                return Ok((at, Some(self.complete())));
+            }
+        }
+        self.text.extend_from_slice(&octets[from..at]);
+        Ok((at, None))
+    }
+
+    /// Checks a line as the next of the reply. True if it is the last one.
+    //= 2920-3.1-4, 2920-3.1-6, 5321-4.2-2
+    #[inline]
+    fn take(&mut self, line: &[u8]) -> Result<bool, ReplyError> {
+        let Some(&digits) = line.first_chunk::<3>() else { return malformed(0, "a reply code") };
+        let again = self.code.is_some_and(|(first, _)| first == digits);
+        let code = if again { None } else { Some(ReplyCode::of(digits)?) };
         let last = match line.get(3) {
             // RFC 5321, 4.2: servers should send the space, clients should do without.
             None | Some(b' ') => true,
             Some(b'-') => false,
             Some(_) => return malformed(3, "a space or a hyphen after the reply code"),
         };
-        let text = line.get(4..).unwrap_or_default();
-        if memchr::memchr(b'\n', text).is_some() {
-            return malformed(4, "a line without LF in it");
-        }
-        match self.code {
-            None => {
-                self.code = Some(code);
+        let text = line.get(HEAD..).unwrap_or_default();
+        match code {
+            None => self.octets += 1,
+            Some(_) if self.is_within() => return malformed(0, "the same code in each line of a reply"),
+            Some(code) => {
+                self.code = Some((digits, code));
                 self.enhanced = split_enhanced(text)
                     .map(|(enhanced, _)| enhanced)
-                    .filter(|enhanced| u16::from(enhanced.class) == code.number() / 100);
+                    .filter(|enhanced| enhanced.class == digits[0] - b'0');
             }
-            Some(first) if first == code => self.text.push(b'\n'),
-            Some(_) => return malformed(0, "the same code in each line of a reply"),
         }
         self.lines += 1;
         if self.lines > self.line_limit {
             return Err(ReplyError::TooLong { what: "lines", limit: self.line_limit });
         }
-        if self.text.len().saturating_add(text.len()) > self.octet_limit {
+        self.octets = self.octets.saturating_add(text.len());
+        if self.octets > self.octet_limit {
             return Err(ReplyError::TooLong { what: "octets", limit: self.octet_limit });
         }
-        if self.text.capacity() == 0 {
-            // The length of what follows is not known. Most replies to EHLO fit, and so grow no more.
-            self.text.reserve_exact(if last { text.len() } else { LINES.min(self.octet_limit).max(text.len()) });
-        }
-        self.text.extend_from_slice(text);
-        if !last {
-            return Ok(None);
-        }
-        self.lines = 0;
-        self.code = None;
-        Ok(Some(Reply { code, enhanced: self.enhanced.take(), text: core::mem::take(&mut self.text) }))
+        Ok(last)
     }
+
+    fn complete(&mut self) -> Reply {
+        let (_, code) = self.code.take().expect("the last line has a code");
+        (self.lines, self.octets) = (0, 0);
+        Reply { code, enhanced: self.enhanced.take(), text: core::mem::take(&mut self.text) }
+    }
+}
+
+fn malformed<T>(at: usize, expected: &'static str) -> Result<T, ReplyError> {
+    Err(ReplyError::Malformed(ParseError { at, expected }))
 }
