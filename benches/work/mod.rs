@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each bench uses its own part")]
 
+pub mod peer;
 pub mod pop3;
 pub mod pop3_clients;
 pub mod smtp;

@@ -1,25 +1,37 @@
 //! Commands, replies and DATA; and a whole server session, beside which there is no other.
 
+use std::cell::RefCell;
+use std::future::Future;
 use std::hint::black_box;
+use std::io::Cursor;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
+use mail_send::SmtpClient;
 use memchr::{memchr, memchr_iter};
 use postrider_benches::{smtp_commands, smtp_data, smtp_ehlo, smtp_replies, text};
-use postrider_core::{Instant, Machine, Session, Step};
+use postrider_core::{Instant, LineRule, Machine, OnFlaw, Session, Step, Unstuffer};
+use postrider_smtp::client::{self, Client};
 use postrider_smtp::server::{Config, Event, Server};
 use postrider_smtp::wire::{BareNewlines, Body, Capabilities, Command, DataReader, DataWriter, Quirks, ReplyReader};
+use postrider_smtp::{Envelope, Mailbox};
 use smtp_proto::request::receiver::DataReceiver;
 use smtp_proto::response::parser::ResponseReceiver;
 use smtp_proto::{EhloResponse, Request};
 
+use super::peer::Peer;
 use super::{Amount, Work};
 
 /// What a server reads at once.
 const READ: usize = 16 << 10;
+/// What comes in one packet.
+const PACKET: usize = 1460;
 
 /// Each makes its input when it is called, and work of one group.
-pub const GROUPS: [fn() -> Vec<Work>; 8] = [
+pub const GROUPS: [fn() -> Vec<Work>; 10] = [
     commands,
     replies,
     ehlo,
@@ -28,20 +40,29 @@ pub const GROUPS: [fn() -> Vec<Work>; 8] = [
     || data_out("smtp DATA out, ordinary text", 5),
     || data_out("smtp DATA out, every line dotted", 1000),
     session,
+    || client("smtp client, a message of 4 KiB", 4 << 10),
+    || client("smtp client, a message of 1 MiB", 1 << 20),
 ];
 
+/// Both find the ends of the lines themselves.
 fn commands() -> Vec<Work> {
     const GROUP: &str = "smtp commands";
     let commands = smtp_commands(1000);
-    let amount = Amount::Items(commands.len() as u64, commands.iter().map(Vec::len).sum::<usize>() as u64);
-    let commands: &'static [Vec<u8>] = commands.leak();
+    let count = commands.len();
+    let stream: &'static [u8] = commands.concat().leak();
+    let amount = Amount::Items(count as u64, stream.len() as u64);
     vec![
         Work::new(GROUP, "postrider", amount, move || {
-            let good = |line: &&Vec<u8>| black_box(Command::parse(&line[..line.len() - 2], Quirks::NONE)).is_ok();
-            commands.iter().filter(good).count()
+            let (mut rest, mut good) = (stream, 0);
+            while let Some(lf) = memchr(b'\n', rest) {
+                good += usize::from(black_box(Command::parse(&rest[..lf - 1], Quirks::NONE)).is_ok());
+                rest = &rest[lf + 1..];
+            }
+            good
         }),
         Work::new(GROUP, "smtp-proto", amount, move || {
-            commands.iter().filter(|line| black_box(Request::parse(&mut line.iter())).is_ok()).count()
+            let mut octets = stream.iter();
+            (0..count).filter(|_| black_box(Request::parse(&mut octets)).is_ok()).count()
         }),
     ]
 }
@@ -53,10 +74,11 @@ fn replies() -> Vec<Work> {
     let amount = Amount::Items(COUNT as u64, stream.len() as u64);
     vec![
         Work::new(GROUP, "postrider", amount, move || {
-            let (mut stream, mut reader, mut replies) = (stream, ReplyReader::new(100, 1 << 16), 0);
-            while let Some(lf) = memchr(b'\n', stream) {
-                replies += usize::from(black_box(reader.line(&stream[..lf - 1])).expect("a line of a reply").is_some());
-                stream = &stream[lf + 1..];
+            let (mut rest, mut reader, mut replies) = (stream, ReplyReader::new(100, 1 << 16), 0);
+            while !rest.is_empty() {
+                let (read, reply) = black_box(reader.read(rest)).expect("a reply");
+                replies += usize::from(reply.is_some());
+                rest = &rest[read..];
             }
             replies
         }),
@@ -95,14 +117,8 @@ fn ehlo() -> Vec<Work> {
     let reply = smtp_ehlo();
     let amount = Amount::Items(COUNT as u64, (reply.len() * COUNT) as u64);
     let ours = move |reader: &mut ReplyReader| {
-        let mut stream = black_box(reply).as_bytes();
-        while let Some(lf) = memchr(b'\n', stream) {
-            if let Some(reply) = reader.line(&stream[..lf - 1]).expect("a line of a reply") {
-                return black_box(Capabilities::from_reply(&reply)).pipelining;
-            }
-            stream = &stream[lf + 1..];
-        }
-        false
+        let (_, reply) = reader.read(black_box(reply).as_bytes()).expect("a reply");
+        black_box(Capabilities::from_reply(&reply.expect("it is complete"))).pipelining
     };
     vec![
         Work::new(GROUP, "postrider", amount, move || {
@@ -122,30 +138,48 @@ fn data_in(group: &'static str, dots: u64) -> Vec<Work> {
     let original = text(11, 1 << 20, dots);
     let size = original.len();
     let amount = Amount::Octets(data.len() as u64);
-    let into_vec = || {
+    // The server has its input in a buffer of its own, and removes the dots there.
+    let in_place = |at_once: usize| {
+        let mut unstuffer = Unstuffer::new(LineRule::CrLf).on_flaw(OnFlaw::Stop).line_limit(998);
+        let (mut buffer, mut length, mut ended) = (Vec::with_capacity(READ + 2), 0, false);
+        for input in data.chunks(at_once) {
+            buffer.extend_from_slice(input);
+            let found = unstuffer.unstuff(black_box(&mut buffer));
+            (length, ended) = (length + found.data, found.ended);
+            // All but an octet or two, which may be the beginning of the end.
+            buffer.drain(..found.read);
+        }
+        assert!(ended && unstuffer.flaw().is_none());
+        length
+    };
+    let into_vec = |message: &mut Vec<u8>| {
         let mut reader = DataReader::new(BareNewlines::Refuse, 998);
-        let mut message = Vec::with_capacity(data.len());
+        message.clear();
         for input in data.chunks(READ) {
             match reader.read(input).body {
                 Body::Prefix(size) => message.extend_from_slice(&input[..size]),
                 Body::Rewritten(octets) => message.extend_from_slice(&octets),
             }
         }
-        message
     };
     // smtp-proto 0.2 leaves the dot that was added to the very first line.
-    let peer = || {
-        let (mut receiver, mut message, mut ended) = (DataReceiver::new(), Vec::with_capacity(data.len()), false);
+    let peer = |message: &mut Vec<u8>| {
+        let (mut receiver, mut ended) = (DataReceiver::new(), false);
+        message.clear();
         for input in data.chunks(READ) {
-            ended |= receiver.ingest(&mut input.iter(), &mut message);
+            ended |= receiver.ingest(&mut input.iter(), message);
         }
         assert!(ended);
-        message
     };
-    assert!(into_vec() == original, "the dots are gone");
-    assert!(peer().ends_with(&original), "the peer gives the same message");
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    into_vec(&mut ours);
+    peer(&mut theirs);
+    assert!(ours == original, "the dots are gone");
+    assert!(theirs.ends_with(&original), "the peer gives the same message");
+    assert_eq!(in_place(PACKET), size);
+    let (ours, theirs, buffer) = (RefCell::new(ours), RefCell::new(theirs), RefCell::new([0; READ]));
     vec![
-        Work::new(group, "postrider", amount, move || {
+        Work::new(group, "postrider, looking only", amount, move || {
             let mut reader = DataReader::new(BareNewlines::Refuse, 998);
             let (mut read, mut ended) = (0, false);
             for input in data.chunks(READ) {
@@ -159,10 +193,21 @@ fn data_in(group: &'static str, dots: u64) -> Vec<Work> {
             assert!(ended && reader.bad().is_none());
             read
         }),
-        // What the application has to do then to keep it.
-        Work::new(group, "postrider into a Vec", amount, move || black_box(into_vec()).len()),
-        Work::new(group, "smtp-proto into a Vec", amount, move || black_box(peer()).len().min(size)),
-        Work::new(group, "plain copy", amount, move || black_box(black_box(data).to_vec()).len().min(size)),
+        Work::new(group, "postrider, copy and in place", amount, move || in_place(READ)),
+        Work::new(group, "postrider, by packets", amount, move || in_place(PACKET)),
+        Work::new(group, "plain copy", amount, move || {
+            let mut buffer = buffer.borrow_mut();
+            data.chunks(READ).for_each(|input| black_box(&mut buffer[..input.len()]).copy_from_slice(input));
+            size
+        }),
+        Work::new(group, "postrider into a Vec", amount, move || {
+            into_vec(&mut ours.borrow_mut());
+            black_box(&ours).borrow().len()
+        }),
+        Work::new(group, "smtp-proto into a Vec", amount, move || {
+            peer(&mut theirs.borrow_mut());
+            black_box(&theirs).borrow().len().min(size)
+        }),
     ]
 }
 
@@ -171,22 +216,101 @@ fn data_out(group: &'static str, dots: u64) -> Vec<Work> {
     let data = smtp_data(1 << 20, dots);
     let size = data.len();
     let amount = Amount::Octets(size as u64);
-    let stuff = move || {
-        let (mut writer, mut out) = (DataWriter::new(BareNewlines::Refuse), BytesMut::with_capacity(size));
-        for octets in message.chunks(READ) {
-            writer.write(octets, &mut out).expect("a clean message");
+    let stuff = |at_once: usize, out: &mut BytesMut| {
+        let mut writer = DataWriter::new(BareNewlines::Refuse);
+        out.clear();
+        for octets in message.chunks(at_once) {
+            writer.write(octets, out).expect("a clean message");
         }
-        writer.finish(&mut out).expect("a clean message");
-        out
+        writer.finish(out).expect("a clean message");
+        black_box(out).len()
     };
-    assert!(stuff() == data, "the dots are there");
+    // mail-send ends the last line once more.
+    let peer = |out: Vec<u8>| {
+        let mut client = SmtpClient { stream: Cursor::new(out), timeout: Duration::from_secs(60) };
+        client.stream.get_mut().clear();
+        client.stream.set_position(0);
+        {
+            let write = pin!(client.write_message(message));
+            let done = write.poll(&mut Context::from_waker(Waker::noop()));
+            assert!(matches!(done, Poll::Ready(Ok(()))), "memory takes everything");
+        }
+        client.stream.into_inner()
+    };
+    let (mut ours, theirs) = (BytesMut::new(), peer(Vec::new()));
+    assert_eq!((stuff(READ, &mut ours), &ours[..]), (size, &data[..]), "the dots are there");
+    assert!(dots == 1000 || theirs.starts_with(&data[..size - 3]), "the peer sends the same message");
+    let (ours, packets, theirs) = (RefCell::new(ours.clone()), RefCell::new(ours), RefCell::new(theirs));
+    let copy = RefCell::new(Vec::new());
     vec![
-        Work::new(group, "postrider", amount, move || black_box(stuff()).len()),
+        Work::new(group, "postrider", amount, move || stuff(READ, &mut ours.borrow_mut())),
+        Work::new(group, "postrider, by packets", amount, move || stuff(PACKET, &mut packets.borrow_mut())),
         Work::new(group, "plain copy", amount, move || {
-            let copy = black_box(black_box(message).to_vec());
-            copy.len().max(size)
+            let mut copy = copy.borrow_mut();
+            copy.clear();
+            message.chunks(READ).for_each(|octets| copy.extend_from_slice(octets));
+            black_box(&copy).len().max(size)
+        }),
+        Work::new(group, "mail-send", amount, move || {
+            let mut out = theirs.borrow_mut();
+            *out = peer(std::mem::take(&mut out));
+            black_box(&out).len().min(size)
         }),
     ]
+}
+
+/// One message through a client that is connected, to a server in memory.
+fn client(group: &'static str, size: usize) -> Vec<Work> {
+    let message: &'static [u8] = text(11, size, 5).leak();
+    let amount = Amount::Octets(message.len() as u64);
+    let sender: Mailbox = "ann@example.org".parse().expect("an address");
+    let recipient: Mailbox = "bob@example.com".parse().expect("an address");
+    let config = Arc::new(client::Config::new("client.example.org".parse().expect("a name")));
+    let ours = RefCell::new((Client::new(config, 1), Peer::default()));
+    let shared = Bytes::from_static(message);
+    let send = move || {
+        let (client, peer) = &mut *ours.borrow_mut();
+        if client.capabilities().is_none() {
+            assert_eq!(client.receive(b"220 mx.example.org\r\n"), 20);
+        }
+        let (mut writing, mut rest) = (None, shared.clone());
+        loop {
+            match client.poll(Instant::ORIGIN) {
+                Step::Event(client::Event::Finished { outcomes, .. }) => {
+                    return outcomes.iter().filter(|outcome| outcome.is_delivered()).count();
+                }
+                Step::Event(client::Event::BodyWanted { body, .. }) => writing = Some(body),
+                Step::Event(_) => {}
+                Step::Idle { .. } => {
+                    if client.is_ready() {
+                        let envelope = Envelope::new(sender.clone()).and_to(recipient.clone());
+                        client.send(envelope).expect("it is ready");
+                    }
+                    while !client.output().is_empty() {
+                        peer.hear(client.output());
+                        client.sent(client.output().len());
+                    }
+                    let said = peer.take_said();
+                    assert_eq!(client.receive(&said), said.len());
+                }
+            }
+            if let Some(body) = &writing {
+                let written = client.write_shared(body, &rest);
+                let _ = rest.split_to(written);
+                if rest.is_empty() {
+                    client.finish(writing.take().expect("it is there")).expect("a clean message");
+                }
+            }
+        }
+    };
+    let peer = RefCell::new(SmtpClient { stream: Peer::default(), timeout: Duration::from_secs(60) });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let theirs = move || {
+        let message = mail_send::smtp::message::Message::new("ann@example.org", ["bob@example.com"], message);
+        let sent = runtime.block_on(peer.borrow_mut().send(message));
+        usize::from(sent.is_ok())
+    };
+    vec![Work::new(group, "postrider", amount, send), Work::new(group, "mail-send", amount, theirs)]
 }
 
 /// A server session: a stream of commands in, its replies out, all questions answered at once.

@@ -46,14 +46,18 @@ pub(crate) fn interop(filter: Option<&str>) -> Outcome {
 
 /// The benchmarks.
 pub(crate) fn bench(filter: &[&str]) -> Outcome {
-    let mut run = vec!["bench", "-p", "postrider-benches", "--"];
+    let mut run = vec!["bench", "-p", "postrider-benches"];
+    // Without `count`, which is for valgrind.
+    run.extend(["imap", "message", "pop3", "smtp"].iter().flat_map(|bench| ["--bench", bench]));
+    run.push("--");
     run.extend(filter);
     cargo("benchmarks", &run)
 }
 
 /// What cachegrind says that a piece of work costs: steadier than times, and the same on any machine of a kind.
 pub(crate) fn count(filter: &str) -> Outcome {
-    const RUNNER: &str = "target.'cfg(all())'.runner = 'valgrind --tool=cachegrind --cachegrind-out-file=/dev/null'";
+    const RUNNER: &str =
+        "target.'cfg(all())'.runner = 'valgrind --tool=cachegrind --cache-sim=no --cachegrind-out-file=/dev/null'";
     const BENCH: [&str; 6] = ["bench", "--quiet", "-p", "postrider-benches", "--bench", "count"];
     if !succeeds("valgrind", &["--version"]) {
         return Err("valgrind is not installed".into());
