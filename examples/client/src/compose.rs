@@ -191,6 +191,9 @@ mod tests {
             header_recipients: false,
             subject: Some(subject.into()),
             attach: vec![path],
+            notify: vec![],
+            require_tls: false,
+            hold: None,
             file: None,
         };
         let mut message = compose(&send, "a@x.test", "Straße\n.\n".as_bytes()).expect("a message");
