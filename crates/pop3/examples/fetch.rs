@@ -11,6 +11,7 @@ use std::error::Error;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
@@ -18,12 +19,22 @@ use std::time::UNIX_EPOCH;
 const TRUSTED: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    match fetch().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("fetch: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn fetch() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let (Some(host), Some(user), Some(dir)) = (arguments.next(), arguments.next(), arguments.next()) else {
         return Err("say HOST USER DIR".into());
     };
-    let password = Secret::new(std::env::var("POP3_PASSWORD")?);
+    let password = std::env::var("POP3_PASSWORD").map_err(|_| "set POP3_PASSWORD to the password")?;
     let dir = PathBuf::from(dir);
     fs::create_dir_all(&dir)?;
 
@@ -33,7 +44,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let roots = roots(&fs::read(TRUSTED)?)?;
     let tls = Tls::Client { config: client_config(roots), name: host.try_into()?, verified: true };
     let mut connection = Connection::open(stream, tls, Arc::new(config), 1).await?;
-    connection.login(&user, password).await?;
+    connection.login(&user, Secret::new(password)).await?;
 
     let mut maildrop = Maildrop::default();
     for (message, size) in connection.list().await? {
