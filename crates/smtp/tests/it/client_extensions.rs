@@ -418,7 +418,7 @@ fn burl_and_chunks_are_put_together_in_their_order() {
     for seed in 0..20 {
         let both = Assembling::of(parts.clone()).run(seed, faults(), true);
         assert!(both.finished[0][0].is_delivered(), "seed {seed}: {:?}", both.finished);
-        assert_eq!(both.stored, [expected.clone()], "seed {seed}");
+        assert_eq!(both.stored, std::slice::from_ref(&expected), "seed {seed}");
         // A server without CHUNKING is not even asked.
         let both = Assembling::of(parts.clone()).run(seed, faults(), false);
         assert_eq!(both.refused, Some(SendError::NeedsChunking));

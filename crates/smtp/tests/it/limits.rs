@@ -595,9 +595,7 @@ fn limit_output() {
     let mut before = 0;
     loop {
         let _ = server.receive(b"FOO\r\n");
-        while let Step::Event(event) = server.poll(Instant::ORIGIN) {
-            panic!("{event:?}");
-        }
+        assert!(matches!(server.poll(Instant::ORIGIN), Step::Idle { .. }), "nothing is asked");
         let queued = server.output().len();
         if queued == before {
             break;
@@ -654,7 +652,7 @@ fn limit_reply_line() {
     assert_eq!(client_hears(line(2048).as_bytes()), None);
     assert!(matches!(client_hears(line(2049).as_bytes()), Some(Closed::Protocol(_))));
     let endless = "220 ".to_owned() + &"a".repeat(2046);
-    assert_eq!(client_hears(endless[..2049].as_bytes()), None, "its last octet may be CR");
+    assert_eq!(client_hears(&endless.as_bytes()[..2049]), None, "its last octet may be CR");
     assert!(matches!(client_hears(endless.as_bytes()), Some(Closed::Protocol(_))), "found out before its end");
 }
 

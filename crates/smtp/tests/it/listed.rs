@@ -18,10 +18,10 @@ fn names(crates: &Path, place: &str) -> Vec<String> {
         // In `proptest!` the attribute is there as well.
         test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
         let name = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ");
-        if let Some((name, _)) = name.and_then(|rest| rest.split_once('(')) {
-            if std::mem::take(&mut test) {
-                names.push(name.to_owned());
-            }
+        if let Some((name, _)) = name.and_then(|rest| rest.split_once('('))
+            && std::mem::take(&mut test)
+        {
+            names.push(name.to_owned());
         }
     }
     names
