@@ -66,13 +66,13 @@ fn case_35_a_trusted_proxy_says_who_the_client_is() {
     let mut imap = server.talk("imap");
     imap.send("PROXY TCP6 2001:db8::1 2001:db8::2 4711 143");
     assert!(imap.line().starts_with("* OK "));
-    // Whoever is trusted and sends none is no client, and where nobody is trusted it is no command.
+    // Whoever is trusted and sends none is no client, and where nobody is trusted it is no header.
     let mut smtp = server.talk("smtp");
     smtp.send("EHLO client.t");
     assert_eq!(smtp.line(), "");
     let mut lmtp = server.talk("lmtp");
     assert!(lmtp.line().starts_with("220 "));
-    assert_eq!(&lmtp.ask("PROXY TCP4 192.0.2.7 198.51.100.1 4711 25")[..3], "500");
+    assert_eq!(&lmtp.ask("PROXY TCP4 192.0.2.7 198.51.100.1 4711 25")[..3], "421");
 }
 
 #[test]
