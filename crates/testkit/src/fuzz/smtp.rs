@@ -11,6 +11,7 @@ use postrider_smtp::server::{self, Role, Server};
 use postrider_smtp::wire::{BareNewlines, BodyType, Quirks};
 use postrider_smtp::{Accepted, Delivered, Envelope, HelloName, Mailbox, Refusal};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Answers anything, now or later, and sees to it that no message is asked about but after its transaction.
 #[derive(Default)]
@@ -181,6 +182,8 @@ pub fn smtp_chunks(data: &[u8]) {
     config.limits.link.input = rng.between(14_000, 70_000);
     config.delivered_to = false;
     config.limits.hops = u32::MAX;
+    // No time passes here.
+    config.limits.error_delay = Duration::ZERO;
     let binary = rng.one_in(3);
     let (policy, longest) = (config.bare_newlines, config.limits.text_line);
 
