@@ -36,6 +36,8 @@ const MESSAGE: &[u8] = b"Subject: tea\r\n\r\n.one\r\n";
 #[derive(Default)]
 struct Sender {
     message: Bytes,
+    /// How much of it is written at once.
+    piece: usize,
     body: Option<(Pending<client::ask::Body>, Bytes)>,
     sent: u32,
     /// The end of the message was given to the client, which took it.
@@ -46,7 +48,7 @@ struct Sender {
 
 impl Sender {
     fn new(message: &[u8]) -> Self {
-        Self { message: Bytes::copy_from_slice(message), ..Self::default() }
+        Self { message: Bytes::copy_from_slice(message), piece: usize::MAX, ..Self::default() }
     }
 
     fn send(&mut self, client: &mut Client) {
@@ -102,7 +104,11 @@ impl Application<Client> for Sender {
             }
             Event::Authenticated(Ok(())) => self.send(client),
             Event::Authenticated(Err(_)) | Event::TlsRefused(_) => client.quit(),
-            Event::BodyWanted { body, .. } => self.body = Some((body, self.message.clone())),
+            Event::BodyWanted { body, .. } => {
+                // It may be wanted again, by DATA: then nothing of it was read before.
+                self.body = Some((body, self.message.clone()));
+                self.ended = false;
+            }
             Event::Finished { outcomes, .. } => {
                 self.outcomes.push(outcomes);
                 client.quit();
@@ -114,7 +120,7 @@ impl Application<Client> for Sender {
 
     fn between(&mut self, client: &mut Client) -> bool {
         let Some((body, mut rest)) = self.body.take() else { return false };
-        let taken = client.write_shared(&body, &rest);
+        let taken = client.write_shared(&body, &rest.slice(..rest.len().min(self.piece)));
         let _ = rest.split_to(taken);
         if rest.is_empty() {
             self.ended |= client.finish(body).is_ok();
@@ -133,11 +139,18 @@ fn client_for(script: &Script) -> client::Config {
     if script.name().contains("STARTTLS") {
         config.tls = client::Tls::Required;
     }
+    if script.name().contains("CHUNKING") {
+        // The message is three of them.
+        config.limits.chunk = MESSAGE.len().div_ceil(3);
+    }
     config
 }
 
 fn send_to(script: &Script, config: client::Config, message: &[u8]) -> (Sender, Report) {
     let mut sender = Sender::new(message);
+    if script.name().contains("CHUNKING") {
+        sender.piece = config.limits.chunk;
+    }
     let report =
         Duel::new(Client::new(Arc::new(config), 1), script).run(&mut sender).unwrap_or_else(|why| panic!("{why}"));
     (sender, report)
@@ -164,6 +177,45 @@ fn the_client_survives_every_evil_server() {
     println!("{} evil servers: {kinds:?}", scripts.len());
     assert!(scripts.len() > 2000 && kinds.len() == 5 && kinds.values().all(|&count| count > 10), "{kinds:?}");
     assert_memory_is_bounded();
+}
+
+#[test]
+fn the_client_survives_every_evil_server_that_takes_chunks() {
+    for script in smtp::evil_chunking_servers() {
+        let (sender, report) = send_to(&script, client_for(&script), MESSAGE);
+        sender.check(&script, &report);
+        assert!(report.taken < 16 << 20, "{}: {} octets were taken", script.name(), report.taken);
+        let heard = String::from_utf8_lossy(&report.heard);
+        assert!(heard.matches(" LAST\r\n").count() <= 1, "{}: the message ended twice", script.name());
+    }
+    assert_memory_is_bounded();
+}
+
+/// Case 54 and case 45 with chunks: what was taken before does not make a message delivered.
+#[test]
+fn case_54_a_server_may_change_its_mind_at_any_chunk() {
+    let honest = smtp::chunking_server();
+    let (sender, _) = send_to(&honest, client_for(&honest), MESSAGE);
+    assert!(sender.outcomes[0].iter().all(Outcome::is_delivered), "{:?}", sender.outcomes);
+    for chunk in ["chunk 1", "chunk 2", "chunk 3"] {
+        for reply in ["452 4.3.1 Full", "554 5.6.0 No"] {
+            let script = honest.replying(chunk, reply);
+            let (sender, report) = send_to(&script, client_for(&script), MESSAGE);
+            let refused =
+                |outcome: &Outcome| matches!(outcome, Outcome::Refused { reply: said, .. } if !said.is_done());
+            assert!(sender.outcomes[0].iter().all(refused), "{}: {:?}", script.name(), sender.outcomes);
+            assert!(!String::from_utf8_lossy(&report.heard).contains("DATA"), "{}: not again", script.name());
+        }
+        let script = honest.stall_before(chunk);
+        let (sender, report) = send_to(&script, client_for(&script), MESSAGE);
+        assert_eq!(sender.closed, [Closed::TimedOut], "{}", script.name());
+        // With PIPELINING all of it went out: whether it was taken, nobody knows.
+        let ended = String::from_utf8_lossy(&report.heard).contains(" LAST\r\n");
+        for outcome in &sender.outcomes[0] {
+            let right = if ended { *outcome == Outcome::Unknown } else { matches!(outcome, Outcome::NotSent(_)) };
+            assert!(right, "{}: {outcome:?}", script.name());
+        }
+    }
 }
 
 #[test]
@@ -430,6 +482,7 @@ fn server_for(script: &Script) -> server::Config {
     config.auth = vec![MechanismName::Plain, MechanismName::Login];
     config.limits.message = MOST_MESSAGE;
     config.limits.message_excess = MOST_EXCESS;
+    config.chunking = script.name().contains("chunks");
     config.tls = if script.name().contains("STARTTLS") { Tls::Required } else { Tls::Offered };
     config
 }
@@ -460,6 +513,67 @@ fn the_server_survives_every_evil_client() {
     println!("{} evil clients, {stored} messages taken", scripts.len());
     assert!(scripts.len() > 1500 && stored > 100);
     assert_memory_is_bounded();
+}
+
+#[test]
+fn the_server_survives_every_evil_client_that_sends_chunks() {
+    for script in smtp::evil_chunking_clients() {
+        let (mx, report) = serve(&script, server_for(&script));
+        mx.check(&script, &report);
+        for (message, _) in &mx.stored {
+            // Nothing but what was said to be the message's: no command, and no part of another chunk.
+            assert!(!message.starts_with(b"BDAT"), "{}: {}", script.name(), message.escape_ascii());
+        }
+    }
+    assert_memory_is_bounded();
+}
+
+/// Case 28 with chunks at every octet: a message is taken if and only if its last chunk was read whole.
+#[test]
+fn case_28_cut_at_every_octet_of_its_chunks_a_message_is_taken_only_whole() {
+    let honest = smtp::chunking_client();
+    let end = honest.octets() - "QUIT\r\n".len() as u64;
+    for pace in [Pace::Whole, Pace::Octets] {
+        for (octets, script) in honest.paced(pace).cuts().iter().enumerate() {
+            let (mx, report) = serve(script, server_for(script));
+            mx.check(script, &report);
+            let expected = if octets as u64 >= end { vec![(RECEIVED.to_vec(), 1)] } else { vec![] };
+            assert_eq!(mx.stored, expected, "{}", script.name());
+        }
+    }
+}
+
+/// What each of them comes to: messages taken, and how the session ends.
+#[test]
+fn evil_chunks_end_as_they_should() {
+    let scripts = smtp::evil_chunking_clients();
+    let fare = |what: &str| {
+        let named = |script: &&Script| script.name().ends_with(&format!("at chunk 1: {what}"));
+        let script = scripts.iter().find(named).unwrap_or_else(|| panic!("there is {what}"));
+        let (mx, report) = serve(script, server_for(script));
+        (mx.stored.len(), mx.closed[0].clone(), report.after)
+    };
+    let limits = server::Limits::default();
+    for what in ["a chunk that stalls", "an octet each 50 s"] {
+        assert_eq!(fare(what), (0, Closed::TimedOut, limits.rate_window), "{what}");
+    }
+    for what in ["a chunk of an octet each 50 s", "an empty chunk each 50 s"] {
+        let after = Duration::from_secs(50) + limits.rate_window;
+        assert_eq!(fare(what), (0, Closed::TimedOut, after), "{what}");
+    }
+    for what in ["a chunk that is cut", "a chunk that ends its half"] {
+        assert_eq!(fare(what), (0, Closed::Eof, Duration::ZERO), "{what}");
+    }
+    for what in
+        ["a chunk of all there is", "a chunk of a gibioctet", "empty chunks for ever", "chunks of an octet for ever"]
+    {
+        let (stored, closed, after) = fare(what);
+        assert_eq!((stored, after), (0, Duration::ZERO), "{what}");
+        assert!(matches!(closed, Closed::Protocol(ProtocolError::TooMuch { .. })), "{what}: {closed:?}");
+    }
+    let (stored, closed, _) = fare("last chunks for ever");
+    assert!(stored == 1 && matches!(closed, Closed::Protocol(_)), "{stored}: {closed:?}");
+    assert_eq!(fare("the last chunk twice").0, 1, "the second belongs to no message");
 }
 
 #[test]

@@ -96,6 +96,40 @@ pub fn lmtp_server(recipients: u64) -> Script {
     )
 }
 
+/// An honest server that offers CHUNKING, for a client that sends three chunks to two recipients (RFC 3030).
+pub fn chunking_server() -> Script {
+    let octets = |text: &'static str| Until::Octets(Bytes::from_static(text.as_bytes()));
+    Script::new("an SMTP server with CHUNKING")
+        .turn("greeting", Until::Now, [Act::line("220 evil.example ESMTP")])
+        .turn("EHLO", Until::Line, [hello(&["PIPELINING", "CHUNKING"])])
+        .answer("MAIL", "250 2.1.0 OK")
+        .answer("RCPT 1", "250 2.1.5 OK")
+        .answer("RCPT 2", "250 2.1.5 OK")
+        .turn("chunk 1", octets("BDAT "), [Act::line("250 2.0.0 OK")])
+        .turn("chunk 2", octets("BDAT "), [Act::line("250 2.0.0 OK")])
+        .turn("chunk 3", octets(" LAST\r\n"), [Act::line("250 2.0.0 Taken")])
+        .turn("QUIT", octets("QUIT\r\n"), [Act::line("221 2.0.0 Goodbye"), Act::Cut])
+}
+
+/// Servers that take part of a message in chunks, and then think better of it, or of nothing at all.
+pub fn evil_chunking_servers() -> Vec<Script> {
+    let honest = chunking_server();
+    let mut scripts = honest.misdeeds();
+    scripts.extend(honest.lies(&LIES));
+    scripts.extend(honest.floods(&server_floods()));
+    for chunk in ["chunk 1", "chunk 2", "chunk 3"] {
+        for reply in ["452 4.3.1 Full", "554 5.6.0 No", "503 5.5.1 What message?", "502 5.5.1 No BDAT", "421 4.3.2 Bye"]
+        {
+            scripts.push(honest.replying(chunk, reply));
+        }
+        scripts.push(honest.instead(chunk, "silence", []));
+        scripts.push(honest.instead(chunk, "half a reply", [Act::Say(Bytes::from_static(b"250-2.0.0 "))]));
+        scripts.push(honest.adding(chunk, "another reply", [Act::line("250 2.0.0 OK")]));
+    }
+    scripts.push(honest);
+    scripts
+}
+
 fn hello(extensions: &[&str]) -> Act {
     let mut reply = String::new();
     for (index, line) in std::iter::once(&"evil.example").chain(extensions).enumerate() {
@@ -268,6 +302,53 @@ fn envelope(script: Script, recipients: u64) -> Script {
         .turn("DATA", Until::Reply, [Act::line("DATA")])
         .turn("message", Until::Reply, [Act::Say(Bytes::from_static(MESSAGE))])
         .turn("QUIT", Until::Reply, [Act::line("QUIT")])
+}
+
+/// An honest client that sends [`MESSAGE`] without its dots in two chunks, and waits for each reply (RFC 3030).
+pub fn chunking_client() -> Script {
+    let chunk = |octets: &'static str, last: &str| Act::Say(format!("BDAT {}{last}\r\n{octets}", octets.len()).into());
+    Script::new("an SMTP client with chunks")
+        .turn("EHLO", Until::Reply, [Act::line("EHLO evil.example")])
+        .turn("MAIL", Until::Reply, [Act::line("MAIL FROM:<a@evil.example>")])
+        .turn("RCPT", Until::Reply, [Act::line("RCPT TO:<r1@mx.example>")])
+        .turn("chunk 1", Until::Reply, [chunk("Subject: tea\r\n\r\n.one\r", "")])
+        .turn("chunk 2", Until::Reply, [chunk("\ntwo\r\n", " LAST")])
+        .turn("QUIT", Until::Reply, [Act::line("QUIT")])
+}
+
+/// Clients that stall within a chunk, lie about its size, flood, and end it twice or never.
+pub fn evil_chunking_clients() -> Vec<Script> {
+    let honest = chunking_client();
+    let slow = Duration::from_secs(50);
+    let drip = |unit: &'static [u8]| {
+        (0..10_000).flat_map(|_| [Act::Wait(slow), Act::Say(Bytes::from_static(unit))]).collect::<Vec<Act>>()
+    };
+    let mut scripts = honest.misdeeds();
+    scripts.extend(honest.lies(&NONSENSE));
+    scripts.extend(honest.floods(&client_floods()));
+    let kinds = [
+        ("a chunk that stalls", vec![Act::line("BDAT 1000"), Act::line("A: b")]),
+        ("a chunk that is cut", vec![Act::line("BDAT 1000"), Act::line("A: b"), Act::Cut]),
+        ("a chunk that ends its half", vec![Act::line("BDAT 1000 LAST"), Act::line("A: b"), Act::HalfClose]),
+        ("more was promised", vec![Act::line("BDAT 40 LAST"), Act::line("A: b\r\n\r\nMAIL FROM:<b@evil.example>")]),
+        (
+            "less was promised",
+            vec![Act::line("BDAT 1 LAST"), Act::line("MAIL FROM:<b@evil.example>"), Act::line("QUIT")],
+        ),
+        ("a chunk of all there is", vec![Act::line("BDAT 18446744073709551615"), Act::flood(b"text", GIBI / 4)]),
+        ("a chunk of a gibioctet", vec![Act::line("BDAT 1073741824 LAST"), Act::flood(b"All work.\r\n", GIBI / 11)]),
+        ("empty chunks for ever", vec![Act::flood(b"BDAT 0\r\n", ENDLESS)]),
+        ("last chunks for ever", vec![Act::flood(b"BDAT 0 LAST\r\n", ENDLESS)]),
+        ("chunks of an octet for ever", vec![Act::flood(b"BDAT 1\r\na", ENDLESS)]),
+        ("the last chunk twice", vec![Act::line("BDAT 3 LAST\r\na"), Act::line("BDAT 3 LAST\r\nb"), Act::line("QUIT")]),
+        ("DATA after a chunk", vec![Act::line("BDAT 3\r\na"), Act::line("DATA"), Act::line("b\r\n.")]),
+        ("an octet each 50 s", [vec![Act::line("BDAT 10000")], drip(b"a")].concat()),
+        ("a chunk of an octet each 50 s", drip(b"BDAT 1\r\na")),
+        ("an empty chunk each 50 s", drip(b"BDAT 0\r\n")),
+    ];
+    scripts.extend(kinds.into_iter().map(|(what, acts)| honest.instead("chunk 1", what, acts)));
+    scripts.push(honest);
+    scripts
 }
 
 /// Lines that are no command that a server should obey.
