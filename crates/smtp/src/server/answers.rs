@@ -203,7 +203,14 @@ impl Server {
             // Said when the chunk was read.
             return self.chunks_refused(refusal.reply());
         }
-        self.put(&refusal.reply());
+        if matches!(about, About::Mail { .. } | About::Rcpt { .. }) && !refusal.closes() {
+            return self.put_refused(&refusal.reply());
+        }
+        if matches!(about, About::Burl { last: true }) {
+            self.put_for_message(&refusal.reply());
+        } else {
+            self.put(&refusal.reply());
+        }
         match about {
             About::Burl { .. } => self.part_missing(),
             About::Data => {

@@ -5,7 +5,7 @@
 
 use super::answers::About;
 use super::receiving::Receiving;
-use super::{Event, Server, Stage, ask};
+use super::{Event, Role, Server, Stage, ask};
 use crate::outcome::no;
 use crate::wire::{BodyType, Reply, ReplyClass, Url, Verb, Words};
 use alloc::boxed::Box;
@@ -25,8 +25,8 @@ pub(super) struct Chunk {
 enum Fate {
     /// It is part of the message.
     Kept,
-    /// It is read and dropped, and answered so. `wrong` says that the client made a mistake.
-    Dropped { reply: Reply, wrong: bool },
+    /// It is read and dropped, and answered so, so many `times`. `wrong` says that the client made a mistake.
+    Dropped { reply: Reply, wrong: bool, times: usize },
 }
 
 impl Server {
@@ -40,19 +40,28 @@ impl Server {
                 self.put(&reply);
                 return self.end(Closed::Protocol(ProtocolError::TooMuch { what: "octets in a chunk", limit: most }));
             }
-            self.stage = Stage::Chunk(chunk(Fate::Dropped { reply, wrong: true }));
-            return;
+            self.stage = Stage::Chunk(chunk(Fate::Dropped { reply, wrong: true, times: 1 }));
+            return self.part_missing();
         }
-        self.counts.chunks += 1;
-        if self.counts.chunks > limits.chunks {
-            let limit = u64::from(limits.chunks);
-            return self.too_much("chunks of one message", limit);
+        if !self.another_part() {
+            return;
         }
         self.stage = Stage::Chunk(chunk(Fate::Kept));
         if self.message.is_none() {
             self.message = Some(self.receive_chunks());
             self.ask_about(About::Chunks, |answer: Pending<ask::Data>| Event::Data { answer });
         }
+    }
+
+    /// Counts a part of the message. False if there were too many, and the session is over.
+    fn another_part(&mut self) -> bool {
+        self.counts.chunks += 1;
+        let limit = self.config.limits.chunks;
+        if self.counts.chunks > limit {
+            self.too_much("chunks of one message", u64::from(limit));
+            return false;
+        }
+        true
     }
 
     //= 3030-3-1
@@ -63,12 +72,13 @@ impl Server {
 
     /// The message was refused before its first chunk was read.
     pub(super) fn chunks_refused(&mut self, refusal: Reply) {
-        self.message = None;
+        let lmtp = self.config.role == Role::Lmtp;
         if let Stage::Chunk(chunk) = &mut self.stage {
-            chunk.fate = Fate::Dropped { reply: refusal, wrong: false };
+            //= 2033-4.3-1
+            let times = if lmtp && chunk.last { self.recipients } else { 1 };
+            chunk.fate = Fate::Dropped { reply: refusal, wrong: false, times };
         }
-        self.forget_transaction();
-        self.dialogue.message_over();
+        self.part_missing();
     }
 
     /// Reads part of a chunk.
@@ -128,16 +138,19 @@ impl Server {
 
     fn chunk_over(&mut self, chunk: Chunk) {
         match chunk.fate {
-            Fate::Dropped { reply, wrong: true } => self.wrong(reply),
-            Fate::Dropped { reply, wrong: false } => self.put(&reply),
+            Fate::Dropped { reply, wrong: true, .. } => self.wrong(reply),
+            Fate::Dropped { reply, wrong: false, times } => {
+                for _ in 0..times {
+                    self.put(&reply);
+                }
+            }
             Fate::Kept if chunk.last => self.message_complete(),
             Fate::Kept => {
                 let refusal = self.message.as_ref().and_then(|receiving| receiving.refusal());
                 if let Some(reply) = refusal {
                     // RFC 3030, 2: the client must begin anew, and the chunks it has sent already are refused.
                     self.put(&reply);
-                    self.forget_transaction();
-                    return self.dialogue.message_over();
+                    return self.part_missing();
                 }
                 //= 3030-2-4
                 self.dialogue.replied(Verb::Bdat, ReplyClass::Done);
@@ -181,11 +194,21 @@ impl Server {
             self.put(&no(554, 7, 14, "URLs of this kind are not fetched here"));
             return self.part_missing();
         }
+        if !self.another_part() {
+            return;
+        }
+        // What the application fetches is not seen here, and comes after what was sent so far.
+        let mut receiving = self.message.take().unwrap_or_else(|| self.receive_chunks());
+        let rest = receiving.interrupted(&self.config.limits);
+        if !rest.is_empty() {
+            self.events.push_back(Event::Body(rest));
+        }
+        self.message = Some(receiving);
         self.ask_about(About::Burl { last }, |answer: Pending<ask::Burl>| Event::Burl { answer, url, last });
     }
 
-    /// A part of the message was refused: parts that were sent behind it must not make a message without it (RFC 4468,
-    /// 3.2).
+    /// A part of the message was refused: parts that were sent behind it must not make a message without it (RFC 3030,
+    /// 2; RFC 4468, 3.2).
     pub(super) fn part_missing(&mut self) {
         if self.dialogue.in_transaction() {
             self.forget_transaction();
@@ -195,9 +218,6 @@ impl Server {
 
     /// The application has fetched it.
     pub(super) fn burl_done(&mut self, last: bool) {
-        if self.message.is_none() {
-            self.message = Some(self.receive_chunks());
-        }
         if last {
             return self.message_complete();
         }

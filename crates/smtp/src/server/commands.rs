@@ -4,7 +4,7 @@ use super::answers::{About, Slot};
 use super::event::Verdict;
 use super::{Event, Held, Notes, Role, Server, Stage, Tls, ask};
 use crate::address::{ForwardPath, HelloName, ReversePath};
-use crate::dialogue::OutOfOrder;
+use crate::dialogue::{OutOfOrder, Phase};
 use crate::outcome::{Accepted, no};
 use crate::wire::{
     BodyType, ByMode, Command, CommandError, MailParams, ParamError, Parameter, Quirks, RcptParams, Reply, ReplyClass,
@@ -78,24 +78,29 @@ impl Server {
             }
         }
         if self.held.is_none() {
+            if !may_read(&self.slots) {
+                return false;
+            }
             let limits = &self.config.limits;
             let limit = limits.command_line.max(limits.auth_line);
             let start = self.link.input();
-            let stranger = start.len() > limit && is_other_protocol(start);
+            let long = start.len() > limit;
+            let (stranger, verb) = (long && is_other_protocol(start), if long { Verb::of(start) } else { None });
             match self.link.line(limit) {
                 Framed::Line(line) => self.held = Some(Held::Line(line)),
                 Framed::TooLong if stranger => {
                     self.stranger(b"");
                     return true;
                 }
-                Framed::TooLong => self.held = Some(Held::TooLong),
+                Framed::TooLong => self.held = Some(Held::TooLong { verb }),
                 Framed::More => return self.no_line(),
             }
         }
         match self.held.take_if(|held| may_run(held, &self.slots, self.config.undecided)) {
             None => false,
-            Some(Held::TooLong) => {
+            Some(Held::TooLong { verb }) => {
                 self.timers.command.disarm();
+                self.not_understood(verb);
                 self.wrong(no(500, 5, 2, "The line is too long"));
                 true
             }
@@ -166,11 +171,15 @@ impl Server {
         if line.end == LineEnd::Lf || memchr::memchr2(b'\r', 0, octets).is_some() {
             // RFC 5321, 2.3.8: CR and LF only as CRLF.
             //= 3030-2-10
+            // The verb may end with the octet that is wrong.
+            let verb = verb.or_else(|| Verb::of(octets.get(..4)?));
+            self.not_understood(verb);
             self.wrong(no(500, 5, 2, "A line ends with CRLF and holds neither CR, LF nor NUL"));
-            self.refused_data = octets.get(..4).is_some_and(|word| word.eq_ignore_ascii_case(b"DATA"));
+            self.refused_data = matches!(verb, Some(Verb::Data | Verb::Bdat));
             return;
         }
         if octets.len() > self.config.limits.command_line && verb != Some(Verb::Auth) {
+            self.not_understood(verb);
             return self.wrong(no(500, 5, 2, "The line is too long"));
         }
         match read(octets, self.config.quirks) {
@@ -183,12 +192,17 @@ impl Server {
             Err(wrong) => {
                 // A chunk whose size cannot be read follows a bad BDAT, as a message may follow a bad DATA.
                 let data = matches!(verb, Some(Verb::Data | Verb::Bdat));
+                self.not_understood(verb);
                 self.wrong(misread(wrong));
                 self.refused_data = data;
-                if verb == Some(Verb::Burl) {
-                    self.part_missing();
-                }
             }
+        }
+    }
+
+    /// A line that cannot be obeyed may have been a part of the message, which must not be taken without it.
+    fn not_understood(&mut self, verb: Option<Verb>) {
+        if self.dialogue.phase() == Phase::Chunks || matches!(verb, Some(Verb::Bdat | Verb::Burl)) {
+            self.part_missing();
         }
     }
 
@@ -202,6 +216,9 @@ impl Server {
         if let Some(reply) = refusal {
             if let Command::Bdat { size, last } = command {
                 return self.bdat(size, last, Some(reply));
+            }
+            if verb == Verb::Burl {
+                self.part_missing();
             }
             self.wrong(reply);
             if verb == Verb::Data {
@@ -319,19 +336,19 @@ impl Server {
         }
         if params.size.is_some_and(|size| size > config.limits.message) {
             // RFC 1870, 6.1.
-            return self.put(&no(552, 3, 4, "The message is too large"));
+            return self.put_refused(&no(552, 3, 4, "The message is too large"));
         }
         let (by, hold) =
             (params.deliver_by.zip(config.deliver_by), params.hold.as_ref().zip(config.future_release.as_ref()));
         if by.is_some_and(|(by, least)| by.mode() == ByMode::Return && i64::from(by.seconds()) < i64::from(least)) {
-            return self.put(&no(501, 5, 4, "The time to deliver is too short"));
+            return self.put_refused(&no(501, 5, 4, "The time to deliver is too short"));
         }
         if hold.is_some_and(|(hold, limits)| !limits.permits(hold)) {
-            return self.put(&no(501, 5, 4, "The message cannot be held that long"));
+            return self.put_refused(&no(501, 5, 4, "The message cannot be held that long"));
         }
         if params.solicitation.as_ref().zip(config.unwanted.as_ref()).is_some_and(|(what, not)| what.meets(not)) {
             // RFC 3865, 2.4.
-            return self.put(&no(550, 7, 1, "Solicitation of this class is not wanted"));
+            return self.put_refused(&no(550, 7, 1, "Solicitation of this class is not wanted"));
         }
         if self.counts.transactions >= config.limits.transactions {
             let limit = u64::from(config.limits.transactions);
@@ -370,6 +387,9 @@ impl Server {
         let domain = domain.map(|mailbox| mailbox.host().as_str().to_ascii_lowercase());
         if domain.as_ref().is_some_and(|domain| self.is_one_domain_too_many(domain)) {
             // RFC 9422, 4.3.
+            if self.count_refused() && self.slots.is_empty() {
+                return self.refused_too_often();
+            }
             return self.say(no(452, 5, 3, "Too many domains of recipients"), false);
         }
         let key = to.mailbox().filter(|_| self.config.delivered_to).map(|mailbox| mailbox.as_str().into());
@@ -453,7 +473,14 @@ fn read(line: &[u8], allowed: Quirks) -> Result<(Command, Quirks), CommandError>
     Command::parse(line, allowed).map(|command| (command, allowed))
 }
 
-/// Whether a line may be run while replies are owed: only a RCPT, after nothing but RCPTs, and only so many.
+/// Whether another line may be read while replies are owed: after RCPTs only. What follows anything else is a command
+/// or the message, as its reply says, and stays where it is until then.
+fn may_read(slots: &VecDeque<Slot>) -> bool {
+    // Nothing but RCPTs ever stands behind another.
+    slots.back().is_none_or(|last| matches!(last.about, About::Rcpt { .. } | About::Said { .. }))
+}
+
+/// Whether a line may be run while replies are owed to RCPTs: only another RCPT, and only so many.
 //= 2920-3.2-2, 2920-3.2-8
 fn may_run(held: &Held, slots: &VecDeque<Slot>, undecided: usize) -> bool {
     if slots.is_empty() {
@@ -461,7 +488,6 @@ fn may_run(held: &Held, slots: &VecDeque<Slot>, undecided: usize) -> bool {
     }
     let rcpt = matches!(held, Held::Line(line) if Verb::of(&line.octets) == Some(Verb::Rcpt));
     rcpt && slots.len() < undecided
-        && slots.iter().all(|slot| matches!(slot.about, About::Rcpt { .. } | About::Said { .. }))
 }
 
 /// A line that a web browser or an SSH client sends. A page can make a browser send mail otherwise.

@@ -246,6 +246,9 @@ pub struct Limits {
     pub recipients: usize,
     /// Recipients above that limit that are answered 452 before the session is closed. Default 1,000.
     pub recipients_excess: usize,
+    /// MAIL and RCPT in one session that are refused though there is nothing wrong with them, before the session is
+    /// closed. Default 1,000.
+    pub refused: u32,
     /// Messages in one session. Default 100.
     pub transactions: u32,
     /// Octets of a message. Default 50 MiB (RFC minimum 64 KiB).
@@ -253,7 +256,7 @@ pub struct Limits {
     /// Octets above that limit that are read and dropped, to answer 552 in its place, before the session is closed.
     /// Default 64 MiB.
     pub message_excess: u64,
-    /// Chunks of one message. Default 65,536.
+    /// Chunks of one message, sent with BDAT or named with BURL. Default 65,536.
     pub chunks: u32,
     /// Octets of a PROXY header of version 2. Default 4,096. Version 1 has a limit of its own, 107.
     pub proxy_header: usize,
@@ -267,7 +270,7 @@ pub struct Limits {
     pub errors_hard: u32,
     /// The delay after an error beyond `errors_soft`, and after each failed login. Default 1 s.
     pub error_delay: Duration,
-    /// NOOP, RSET, VRFY, EXPN and HELP between two accepted MAIL. Default 20.
+    /// NOOP, RSET, VRFY, EXPN, HELP, ETRN and XCLIENT between two accepted MAIL. Default 20.
     pub idle_commands: u32,
     /// EHLO, HELO and LHLO in one session, counted anew after STARTTLS. Default 5.
     pub hellos: u32,
@@ -284,7 +287,8 @@ pub struct Limits {
     pub block: Duration,
     /// Octets that must come in each `rate_window` of a message, in however many chunks. Default 64.
     pub rate: u64,
-    /// See `rate`. Default 1 min.
+    /// See `rate`. Default 5 min, and never less than `block` and `command`, so that whoever sends nothing for as long as
+    /// they allow is not too slow.
     pub rate_window: Duration,
     /// How long the application may take to answer a question, before the session answers 451. Default 5 min, half of
     /// what clients wait for the answer to a message (RFC 5321, 4.5.3.2.6).
@@ -295,6 +299,11 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// How long the windows are in which `rate` octets must come.
+    pub(super) fn window(&self) -> Duration {
+        self.rate_window.max(self.block).max(self.command)
+    }
+
     /// Octets of a line in a message, without CRLF.
     pub(super) fn line(&self, long_lines: bool) -> usize {
         if long_lines { self.text_line } else { self.text_line.min(self.text_line_policy) }
@@ -317,6 +326,7 @@ impl Default for Limits {
             recipient_domains: None,
             recipients: 1000,
             recipients_excess: 1000,
+            refused: 1000,
             transactions: 100,
             //= 5321-4.5.3.1.7-1
             message: 50 << 20,
@@ -338,7 +348,7 @@ impl Default for Limits {
             command: Duration::from_secs(5 * 60),
             block: Duration::from_secs(3 * 60),
             rate: 64,
-            rate_window: Duration::from_secs(60),
+            rate_window: Duration::from_secs(5 * 60),
             decision: Duration::from_secs(5 * 60),
             session: Duration::from_secs(60 * 60),
         }

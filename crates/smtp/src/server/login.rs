@@ -1,7 +1,7 @@
 //! AUTH and the exchange after it (RFC 4954).
 
 use super::answers::About;
-use super::{Event, Held, Server, Stage, ask};
+use super::{Event, Server, Stage, ask};
 use crate::outcome::{Refusal, no};
 use crate::wire::Reply;
 use alloc::borrow::ToOwned;
@@ -73,19 +73,14 @@ impl Server {
     /// Reads the response to a challenge.
     pub(super) fn response(&mut self) -> bool {
         let limit = self.config.limits.auth_line;
-        // While the application was asked, a client that did not wait may have been read already.
-        let line = match self.held.take() {
-            Some(Held::Line(line)) => Some(line).filter(|line| line.octets.len() <= limit),
-            Some(Held::TooLong) => None,
-            None => match self.link.line(limit) {
-                Framed::Line(line) => Some(line),
-                Framed::TooLong => None,
-                Framed::More if self.link.is_eof() => {
-                    self.end(Closed::Eof);
-                    return true;
-                }
-                Framed::More => return false,
-            },
+        let line = match self.link.line(limit) {
+            Framed::Line(line) => Some(line),
+            Framed::TooLong => None,
+            Framed::More if self.link.is_eof() => {
+                self.end(Closed::Eof);
+                return true;
+            }
+            Framed::More => return false,
         };
         self.timers.command.disarm();
         let (exchange, rounds) = match core::mem::replace(&mut self.stage, Stage::Command) {

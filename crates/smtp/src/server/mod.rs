@@ -131,7 +131,7 @@ enum Stage {
 #[derive(Debug)]
 enum Held {
     Line(Line),
-    TooLong,
+    TooLong { verb: Option<Verb> },
 }
 
 #[derive(Debug, Default)]
@@ -142,6 +142,7 @@ struct Counts {
     auth_failures: u32,
     transactions: u32,
     recipients_excess: usize,
+    refused: u32,
     chunks: u32,
 }
 
@@ -199,7 +200,7 @@ impl Server {
         server.origin = Origin::of(peer);
         server.may_xclient = may_xclient;
         if proxied {
-            server.stage = Stage::Proxy { implicit };
+            server.await_proxy(implicit);
         }
         server
     }

@@ -1,6 +1,7 @@
 //! Who is at the other end: networks that are trusted, where a client comes from, how many connections it may have.
 
 use crate::address::HelloName;
+use crate::wire::XclientProtocol;
 use alloc::collections::BTreeMap;
 use core::fmt;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -69,12 +70,18 @@ pub struct Origin {
     pub address: Option<IpAddr>,
     /// The client's port.
     pub port: Option<u16>,
-    /// What it connected to, if a PROXY header said so.
-    pub destination: Option<SocketAddr>,
+    /// The address that it connected to, if a PROXY header or XCLIENT said so.
+    pub destination: Option<IpAddr>,
+    /// The port that it connected to, if a PROXY header or XCLIENT said so.
+    pub destination_port: Option<u16>,
     /// The client's host name, if XCLIENT said one.
     pub name: Option<Text>,
+    /// XCLIENT said that the name could not be found out for now. What is refused for want of a name is refused for now.
+    pub name_is_unknown_for_now: bool,
     /// What the client calls itself, if XCLIENT said so.
     pub helo: Option<HelloName>,
+    /// Whether the client said EHLO or HELO, if XCLIENT said so.
+    pub protocol: Option<XclientProtocol>,
     /// Whether a peer that is trusted spoke for the client.
     pub proxied: bool,
 }

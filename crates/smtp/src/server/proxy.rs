@@ -23,13 +23,27 @@ impl Server {
                 self.link.advance(length);
                 self.link.hold_window(None);
                 self.timers.command.disarm();
-                if let Proxied::Tcp { source, destination } = proxied {
-                    self.origin = Origin { destination: Some(destination), proxied: true, ..Origin::of(source) };
+                match proxied {
+                    Proxied::Local => {}
+                    // The proxy is trusted to say who speaks, which does not make the speaker trusted.
+                    Proxied::Unknown => self.may_xclient = false,
+                    Proxied::Tcp { source, destination } => {
+                        self.may_xclient = trusts(&self.config.xclient, source);
+                        self.origin = Origin {
+                            destination: Some(destination.ip().to_canonical()),
+                            destination_port: Some(destination.port()),
+                            proxied: true,
+                            ..Origin::of(source)
+                        };
+                    }
                 }
                 self.stage = Stage::Greeting;
                 if implicit {
-                    self.link.start_with_tls();
-                    self.stage = Stage::Handshake { implicit: true };
+                    match self.link.begin_tls() {
+                        Ok(()) => self.stage = Stage::Handshake { implicit: true },
+                        // What came in plaintext must not be run after TLS.
+                        Err(wrong) => self.end(Closed::Protocol(wrong)),
+                    }
                 }
                 true
             }
@@ -40,6 +54,14 @@ impl Server {
                 self.end(Closed::Protocol(ProtocolError::Unexpected { what, got }));
                 true
             }
+        }
+    }
+
+    /// Takes no more than what a PROXY header has at least, since nothing after it may be read before TLS.
+    pub(super) fn await_proxy(&mut self, implicit: bool) {
+        self.stage = Stage::Proxy { implicit };
+        if let Ok(ProxyPart::More(least)) = Proxied::read(&[], self.config.limits.proxy_header) {
+            self.link.hold_window(Some(least));
         }
     }
 
@@ -54,13 +76,16 @@ impl Server {
         }
         let origin = &mut self.origin;
         origin.proxied = true;
-        said_of(said.name, &mut origin.name);
+        if let Some(name) = said.name {
+            origin.name_is_unknown_for_now = name == Claim::TemporarilyUnavailable;
+            origin.name = name.value();
+        }
         said_of(said.addr, &mut origin.address);
         said_of(said.port, &mut origin.port);
+        said_of(said.proto, &mut origin.protocol);
         said_of(said.helo, &mut origin.helo);
-        if let (Some(Claim::Is(ip)), Some(Claim::Is(port))) = (said.destination_addr, said.destination_port) {
-            origin.destination = Some(SocketAddr::new(ip, port));
-        }
+        said_of(said.destination_addr, &mut origin.destination);
+        said_of(said.destination_port, &mut origin.destination_port);
         // Postfix: the session begins anew, with another client. TLS stays, since it is with the proxy.
         self.forget_transaction();
         self.dialogue.replied(Verb::Xclient, ReplyClass::Done);

@@ -1,7 +1,7 @@
 //! A message on its way in: its end, its size, and what its header must not be.
 
 use super::answers::About;
-use super::{Config, Event, Held, Limits, Notes, Server, Stage, ask};
+use super::{Config, Event, Limits, Notes, Server, Stage, ask};
 use crate::outcome::no;
 use crate::wire::{BadBody, Body, ChunkReader, DataReader, Reply};
 use alloc::string::String;
@@ -127,6 +127,18 @@ impl Receiving {
         self.look(body, taken, limits)
     }
 
+    /// The next part is one that is not seen here. What of those before it is still to be given out.
+    pub(super) fn interrupted(&mut self, limits: &Limits) -> Bytes {
+        // Whether the header ends in that part is not known, so nothing after it is taken for a field.
+        self.header.over = true;
+        self.header.field.clear();
+        let Reader::Chunks(reader) = &mut self.reader else {
+            unreachable!("what comes after DATA has no other parts");
+        };
+        let rest = reader.finish();
+        self.look(Bytes::from_static(rest), 0, limits)
+    }
+
     /// The last chunk was read. What of the message is still to be given out.
     pub(super) fn finish(&mut self, limits: &Limits) -> Bytes {
         let Reader::Chunks(reader) = &mut self.reader else {
@@ -229,15 +241,13 @@ impl Server {
         if self.link.is_closed() {
             return;
         }
-        let came = match self.held.take() {
-            Some(Held::Line(line)) => line.octets,
-            Some(Held::TooLong) => Bytes::new(),
-            None if self.link.input().is_empty() => {
-                self.refused_data = true;
-                return;
-            }
-            None => Bytes::copy_from_slice(&self.link.input()[..self.link.input().len().min(64)]),
-        };
+        if self.link.input().is_empty() {
+            self.refused_data = true;
+            return;
+        }
+        let input = &self.link.input()[..self.link.input().len().min(64)];
+        let line = memchr::memchr2(b'\r', b'\n', input).map_or(input, |end| &input[..end]);
+        let came = Bytes::copy_from_slice(line);
         self.message_came_anyway(&came);
     }
 

@@ -112,6 +112,25 @@ impl Server {
         }
     }
 
+    /// Refuses a sender or a recipient, and counts it. Past the limit the session ends instead.
+    pub(super) fn put_refused(&mut self, reply: &Reply) {
+        if self.count_refused() {
+            return self.refused_too_often();
+        }
+        self.put(reply);
+    }
+
+    /// Counts a sender or a recipient that is refused. True if it is one too many.
+    pub(super) fn count_refused(&mut self) -> bool {
+        self.counts.refused += 1;
+        self.counts.refused > self.config.limits.refused
+    }
+
+    pub(super) fn refused_too_often(&mut self) {
+        let limit = u64::from(self.config.limits.refused);
+        self.too_much("refused senders and recipients", limit);
+    }
+
     pub(super) fn too_much(&mut self, what: &'static str, limit: u64) {
         self.hang_up(
             no(421, 7, 0, "Too much in one session"),

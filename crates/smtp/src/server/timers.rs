@@ -34,9 +34,9 @@ impl Timers {
 
     /// Whether less of a message has come than must in one window.
     fn is_slow(&mut self, now: Instant, limits: &Limits) -> bool {
-        self.rate.arm_if_off(limits.rate_window);
+        self.rate.arm_if_off(limits.window());
         let slow = self.rate.tick(now) && core::mem::take(&mut self.recent) < limits.rate;
-        self.rate.arm_if_off(limits.rate_window);
+        self.rate.arm_if_off(limits.window());
         // So that its deadline is known.
         let _ = self.rate.tick(now);
         slow
@@ -119,10 +119,7 @@ impl Server {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         let t = &self.timers;
-        let mut timers = Timer::earliest([&t.command, &t.block, &t.rate, &t.greeting, &t.pause, &t.session]);
-        if self.overdue {
-            timers = Timer::earliest([&t.command, &t.block, &t.rate, &t.greeting, &t.pause]);
-        }
+        let timers = Timer::earliest([&t.command, &t.block, &t.rate, &t.greeting, &t.pause, &t.session]);
         let slots = self.slots.iter().filter(|slot| slot.verdict.is_none()).filter_map(|slot| slot.timer.deadline());
         timers.into_iter().chain(slots).min()
     }

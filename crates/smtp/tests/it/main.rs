@@ -11,6 +11,7 @@ mod data;
 mod dialogue;
 mod evil;
 mod face;
+mod late;
 mod least;
 mod limits;
 mod listed;

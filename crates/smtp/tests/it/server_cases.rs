@@ -139,6 +139,51 @@ fn case_30_floods_end_with_421() {
     assert!(heard.said.contains("452 4.5.3"));
 }
 
+/// Guessing at recipients, and senders that are refused one after the other.
+#[test]
+fn case_30_refusals_without_end_end_with_421() {
+    let count = |codes: &[u16], code| codes.iter().filter(|&&c| c == code).count();
+    let many = |line: fn(usize) -> String| (0..100_000).map(line).collect::<String>();
+    let large = many(|_| "MAIL FROM:<a@c.example> SIZE=99999999999\r\n".into());
+    let heard = whole(config(), &[b"EHLO c.example\r\n", large.as_bytes()].concat());
+    assert_eq!((count(&heard.codes(), 552), heard.codes().last()), (1000, Some(&421)));
+    let mut one = config();
+    one.limits.recipient_domains = Some(1);
+    let domains = many(|n| format!("RCPT TO:<x@mx{n}.example>\r\n"));
+    let heard = whole(one, &[b"EHLO c.example\r\nMAIL FROM:<>\r\n", domains.as_bytes()].concat());
+    assert_eq!((count(&heard.codes(), 452), heard.codes().last()), (1000, Some(&421)));
+    let guesses = many(|n| format!("RCPT TO:<user{n}@mx.example>\r\n"));
+    for undecided in [1, 8] {
+        let mut config = config();
+        config.undecided = undecided;
+        config.limits.refused = 50;
+        let mut server = Server::new(Arc::new(config), 1);
+        let input = [b"EHLO c.example\r\nMAIL FROM:<>\r\n", guesses.as_bytes()].concat();
+        let taken = server.receive(&input);
+        assert!(taken > 10_000);
+        let (mut said, mut closed) = (vec![], None);
+        while let Step::Event(event) = server.poll(Instant::ORIGIN) {
+            match event {
+                Event::Mail { answer, .. } => server.accept(answer).unwrap(),
+                Event::Rcpt { answer, .. } => {
+                    let why = Refusal::permanent(550, (1, 1), "No such mailbox".try_into().unwrap());
+                    server.refuse(answer, why).unwrap();
+                }
+                Event::Reset => {}
+                Event::Closed(why) => closed = Some(why),
+                other => panic!("{other:?}"),
+            }
+            said.extend_from_slice(server.output());
+            server.sent(server.output().len());
+        }
+        said.extend_from_slice(server.output());
+        let said = String::from_utf8(said).unwrap();
+        assert_eq!(said.matches("550 5.1.1").count(), 50);
+        assert!(said.ends_with("421 4.7.0 Too much in one session\r\n"), "{said}");
+        assert!(matches!(closed, Some(Closed::Protocol(ProtocolError::TooMuch { limit: 50, .. }))), "{closed:?}");
+    }
+}
+
 //= 2920-3.2-9
 #[test]
 fn case_32_a_client_that_does_not_read_gets_no_more() {

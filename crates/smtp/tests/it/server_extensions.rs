@@ -3,7 +3,7 @@
 use crate::converse::{both, whole};
 use postrider_core::{Closed, Instant, Machine, ProtocolError, Session, Step, TlsInfo};
 use postrider_smtp::server::{Config, ConnectionLimits, Connections, Event, Network, Notes, Tls, TooManyConnections};
-use postrider_smtp::wire::{Hold, Priority, Proxied, Quirks};
+use postrider_smtp::wire::{BareNewlines, Hold, Priority, Proxied, Quirks, XclientProtocol};
 use postrider_smtp::{Accepted, MailParams, RcptParams, Server};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -277,6 +277,48 @@ fn no_message_is_made_without_one_of_its_parts() {
     }
 }
 
+/// A session of a client that is logged in and may name parts with BURL, after its envelope.
+fn before_burl(mut config: Config) -> Spoken {
+    config.burl = Some("imap".parse().unwrap());
+    config.chunking = true;
+    config.xclient = vec!["192.0.2.1".parse().unwrap()];
+    let mut spoken = Spoken::from(config, "192.0.2.1:5");
+    spoken.say(b"XCLIENT LOGIN=harry\r\nEHLO c.example\r\nMAIL FROM:<>\r\nRCPT TO:<x@mx.example>\r\n");
+    spoken
+}
+
+#[test]
+fn what_follows_a_part_that_was_fetched_is_not_the_header() {
+    for before in [&b""[..], b"BDAT 12\r\nSubject: a\r\n", b"BDAT 17\r\nTLS-Required: No\n"] {
+        let mut config = config();
+        config.delivered_to = true;
+        config.bare_newlines = BareNewlines::Normalise;
+        let mut spoken = before_burl(config);
+        let after = b"TLS-Required: No\r\nDelivered-To: x@mx.example\r\n";
+        let chunk = format!("BDAT {} LAST\r\n", after.len());
+        let said = spoken.say(&[before, b"BURL imap://imap.example/a\r\n", chunk.as_bytes(), after].concat());
+        assert!(said.ends_with("250 2.0.0 Taken\r\n"), "{said}");
+        assert!(spoken.notes().iter().all(|notes| !notes.tls_not_required), "nobody said so in the header");
+    }
+}
+
+#[test]
+fn parts_that_are_fetched_are_counted_as_chunks() {
+    let mut config = config();
+    config.limits.chunks = 3;
+    let mut spoken = before_burl(config);
+    let said = spoken.say(&b"BURL imap://imap.example/a\r\n".repeat(5));
+    assert_eq!((said.matches("250 2.5.0").count(), said.matches("421 4.7.0").count()), (3, 1), "{said}");
+}
+
+#[test]
+fn a_line_end_is_not_made_of_two_parts() {
+    let input = b"BDAT 2\r\na\rBURL imap://imap.example/a\r\nBDAT 4 LAST\r\n\nb\r\n";
+    let mut spoken = before_burl(config());
+    let said = spoken.say(input);
+    assert!(said.ends_with("554 5.6.0 The message holds CR or LF alone\r\n"), "{said}");
+}
+
 #[test]
 fn case_23_lenient_paths_are_said_to_be() {
     let mut config = config();
@@ -367,7 +409,8 @@ fn case_35_a_trusted_proxy_says_who_the_client_is() {
         let client = spoken.server.client();
         assert_eq!(client.address, Some("203.0.113.9".parse().unwrap()));
         assert_eq!((client.port, client.proxied), (Some(4000), true));
-        assert_eq!(client.destination, Some("198.51.100.1:25".parse().unwrap()));
+        assert_eq!(client.destination, Some("198.51.100.1".parse().unwrap()));
+        assert_eq!(client.destination_port, Some(25));
         assert!(spoken.say(b"EHLO c.example\r\n").starts_with("250-mx.example"));
     }
 }
@@ -455,6 +498,31 @@ fn case_35_the_header_comes_before_implicit_tls_and_nothing_after_it_is_read() {
 }
 
 #[test]
+fn case_35_plaintext_after_the_header_is_not_believed_after_implicit_tls() {
+    for header in [tcp().encode_v1(), tcp().encode_v2(), Proxied::Unknown.encode_v1(), Proxied::Local.encode_v2()] {
+        let mut config = behind_a_proxy();
+        config.tls = Tls::Implicit;
+        let mut server = Server::with_peer(Arc::new(config), 1, "192.0.2.7:1".parse().unwrap());
+        // All at once, before the session was ever asked what it wants.
+        let stream = [&header[..], b"EHLO evil.example\r\n"].concat();
+        let mut at = 0;
+        while server.window() > 0 {
+            at += server.receive(&stream[at..]);
+            assert!(at <= header.len(), "{}", header.escape_ascii());
+            if let Step::Event(event) = server.poll(Instant::ORIGIN) {
+                panic!("{event:?}");
+            }
+        }
+        let pending = server.upgrade().expect("TLS is to begin");
+        server.tls(pending, Ok(TlsInfo::default())).unwrap();
+        if let Step::Event(event) = server.poll(Instant::ORIGIN) {
+            panic!("{event:?}");
+        }
+        assert_eq!(server.output().iter().filter(|&&octet| octet == b'\n').count(), 1, "the greeting alone");
+    }
+}
+
+#[test]
 fn case_36_xclient_is_for_listed_peers() {
     let mut config = config();
     config.xclient = vec!["192.0.2.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
@@ -472,6 +540,48 @@ fn case_36_xclient_is_for_listed_peers() {
         assert_eq!(client.address == Some("203.0.113.9".parse().unwrap()), good);
         assert_eq!((client.name.is_some(), client.port.is_none()), (good, good));
     }
+}
+
+#[test]
+fn case_36_a_client_has_not_the_rights_of_the_proxy_it_came_through() {
+    let trusted = |source: &str| Proxied::Tcp {
+        source: source.parse().unwrap(),
+        destination: "198.51.100.1:25".parse().unwrap(),
+    };
+    for (header, good) in [
+        (tcp().encode_v1(), false),
+        (tcp().encode_v2(), false),
+        (Proxied::Unknown.encode_v1(), false),
+        (Proxied::Unknown.encode_v2(), false),
+        (Proxied::Local.encode_v2(), true),
+        (trusted("192.0.2.9:4000").encode_v1(), true),
+    ] {
+        let mut config = behind_a_proxy();
+        config.xclient = config.proxies.clone();
+        let mut spoken = Spoken::from(config, "192.0.2.7:1");
+        spoken.say(&header);
+        assert_eq!(spoken.say(b"EHLO c.example\r\n").contains("XCLIENT"), good, "{}", header.escape_ascii());
+        let said = spoken.say(b"XCLIENT LOGIN=harry\r\n");
+        assert!(said.starts_with(if good { "220 " } else { "550 5.7.0" }), "{said}");
+        assert_eq!(spoken.server.identity().is_some(), good);
+    }
+}
+
+#[test]
+fn case_36_all_that_xclient_says_is_told() {
+    let mut config = config();
+    config.xclient = vec!["192.0.2.1".parse().unwrap()];
+    let mut spoken = Spoken::from(config, "192.0.2.1:1");
+    spoken.say(b"XCLIENT NAME=[TEMPUNAVAIL] PROTO=SMTP DESTADDR=198.51.100.1\r\n");
+    let client = spoken.server.client();
+    assert!(client.name.is_none() && client.name_is_unknown_for_now);
+    assert_eq!(client.protocol, Some(XclientProtocol::Smtp));
+    assert_eq!((client.destination, client.destination_port), (Some("198.51.100.1".parse().unwrap()), None));
+    spoken.say(b"XCLIENT NAME=[UNAVAILABLE] PROTO=ESMTP DESTPORT=587\r\n");
+    let client = spoken.server.client();
+    assert!(client.name.is_none() && !client.name_is_unknown_for_now);
+    assert_eq!((client.protocol, client.destination_port), (Some(XclientProtocol::Esmtp), Some(587)));
+    assert!(client.destination.is_some(), "what is not spoken of stays");
 }
 
 #[test]
