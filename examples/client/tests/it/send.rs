@@ -140,8 +140,9 @@ fn what_a_message_needs_and_the_server_lacks_is_said_and_nothing_is_sent() {
         ("--notify", Some("success,failure"), "--notify"),
     ] {
         let (at, arrived) = server();
-        let mut command = plain(&["send", "--to", "bob@y.test", "--smtp", &url(at), option]);
-        let done = run(command.args(value), b"From: a@x.test\n\n\n");
+        let url = url(at);
+        let arguments = ["send", "--to", "bob@y.test", "--smtp", &url, option].into_iter().chain(value);
+        let done = run(&mut plain(&arguments.collect::<Vec<_>>()), b"From: a@x.test\n\n\n");
         assert_failed(&done, 69, &[missing]);
         assert!(arrived.recv().is_err(), "{option}");
     }
