@@ -69,6 +69,8 @@ pub struct Driver<S, T> {
     ended: bool,
     error: Option<io::Error>,
     stall: Duration,
+    /// Nothing can be written any more; what the peer said before is read until then.
+    mute: Option<std::time::Instant>,
 }
 
 impl<S: Session, T: Stream> Driver<S, T> {
@@ -87,6 +89,7 @@ impl<S: Session, T: Stream> Driver<S, T> {
             ended: false,
             error: None,
             stall: STALL,
+            mute: None,
         }
     }
 
@@ -100,6 +103,7 @@ impl<S: Session, T: Stream> Driver<S, T> {
             ended: false,
             error: None,
             stall: STALL,
+            mute: None,
         }
     }
 
@@ -130,6 +134,15 @@ impl<S: Session, T: Stream> Driver<S, T> {
                 Step::Event(event) => return Some(event),
                 Step::Idle { deadline } => deadline,
             };
+            if let Some(until) = self.mute {
+                let left = until.saturating_duration_since(std::time::Instant::now());
+                if self.ended || self.session.window() == 0 || left.is_zero() {
+                    self.lose(io::ErrorKind::BrokenPipe.into());
+                } else {
+                    self.read(Some(left));
+                }
+                continue;
+            }
             if !self.session.output().is_empty() {
                 self.write();
                 continue;
@@ -137,6 +150,10 @@ impl<S: Session, T: Stream> Driver<S, T> {
             if self.session.is_finished() {
                 self.close();
                 return None;
+            }
+            if self.holds_records() {
+                self.write();
+                continue;
             }
             #[cfg(feature = "rustls")]
             if let Some(pending) = self.session.upgrade() {
@@ -171,7 +188,7 @@ impl<S: Session, T: Stream> Driver<S, T> {
     /// session's `Closed`.
     pub fn drain(&mut self) -> io::Result<()> {
         let mut moved = std::time::Instant::now();
-        while !self.session.output().is_empty() {
+        while self.error.is_none() && (!self.session.output().is_empty() || self.holds_records()) {
             if self.write() {
                 moved = std::time::Instant::now();
             } else if moved.elapsed() >= self.stall {
@@ -202,7 +219,7 @@ impl<S: Session, T: Stream> Driver<S, T> {
         #[cfg(not(feature = "rustls"))]
         let written = stream.write(output);
         match written {
-            Ok(0) if !output.is_empty() => self.lose(io::ErrorKind::WriteZero.into()),
+            Ok(0) if !output.is_empty() => self.unheard(io::ErrorKind::WriteZero.into()),
             Ok(n) => {
                 self.session.sent(n);
                 return true;
@@ -212,7 +229,7 @@ impl<S: Session, T: Stream> Driver<S, T> {
                     self.read(Some(Duration::from_millis(1)));
                 }
             }
-            Err(error) => self.lose(error),
+            Err(error) => self.unheard(error),
         }
         false
     }
@@ -295,9 +312,25 @@ impl<S: Session, T: Stream> Driver<S, T> {
         let _ = self.session.tls(pending, result);
     }
 
+    /// Whether there are TLS records that the stream has not taken yet.
+    fn holds_records(&self) -> bool {
+        #[cfg(feature = "rustls")]
+        let holds = self.handshake.is_none() && self.connection.as_ref().is_some_and(|tls| tls.wants_write());
+        #[cfg(not(feature = "rustls"))]
+        let holds = false;
+        holds && self.stream.is_some()
+    }
+
+    /// The peer takes nothing more, but may have said why before: see the tokio driver.
+    fn unheard(&mut self, error: io::Error) {
+        self.error.get_or_insert(error);
+        self.mute = Some(std::time::Instant::now() + LINGER);
+    }
+
     fn lose(&mut self, error: io::Error) {
         self.stream = None;
         self.error.get_or_insert(error);
+        self.mute = None;
         self.ended = true;
         self.session.receive_eof();
     }
@@ -308,7 +341,8 @@ impl<S: Session, T: Stream> Driver<S, T> {
         #[cfg(feature = "rustls")]
         if let Some(connection) = &mut self.connection {
             connection.send_close_notify();
-            let _ = connection.write_tls(&mut stream);
+            let _ = stream.set_write_timeout(Some(LINGER));
+            while connection.wants_write() && connection.write_tls(&mut stream).is_ok() {}
         }
         if self.ended || stream.shutdown_write().is_err() {
             return;
@@ -368,22 +402,31 @@ fn write_tls(connection: &mut rustls::Connection, stream: &mut impl Stream, outp
     Ok(n)
 }
 
+/// Reads what came from the peer at once: a peer whose records never end, or hold nothing, must not keep us from looking
+/// at the time.
 #[cfg(feature = "rustls")]
 fn read_tls(connection: &mut rustls::Connection, stream: &mut impl Stream, into: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match connection.reader().read(into) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            // The peer closed without close_notify: the session sees the end and judges it.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
-            done => return done,
-        }
-        while connection.wants_write() {
-            connection.write_tls(stream)?;
-        }
-        connection.read_tls(stream)?;
-        if let Err(error) = connection.process_new_packets() {
-            let _ = connection.write_tls(stream);
-            return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+    let mut plaintext = |connection: &mut rustls::Connection| match connection.reader().read(into) {
+        // The peer closed without close_notify: the session sees the end and judges it.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+        done => done,
+    };
+    match plaintext(connection) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        done => return done,
+    }
+    while connection.wants_write() {
+        match connection.write_tls(stream) {
+            Ok(_) => {}
+            // It may be waiting for us to read.
+            Err(error) if is_wait(&error) => break,
+            Err(error) => return Err(error),
         }
     }
+    connection.read_tls(stream)?;
+    if let Err(error) = connection.process_new_packets() {
+        let _ = connection.write_tls(stream);
+        return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+    }
+    plaintext(connection)
 }

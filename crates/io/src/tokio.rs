@@ -26,6 +26,8 @@ pub struct Driver<S, IO> {
     error: Option<io::Error>,
     farewell: Option<Pin<Box<Sleep>>>,
     stall: std::time::Duration,
+    /// Nothing can be written any more; what the peer said before is read until then.
+    mute: Option<Pin<Box<Sleep>>>,
 }
 
 enum Stream<IO> {
@@ -50,6 +52,7 @@ impl<S: Session, IO: AsyncRead + AsyncWrite + Unpin> Driver<S, IO> {
             error: None,
             farewell: None,
             stall: STALL,
+            mute: None,
         }
     }
 
@@ -87,6 +90,9 @@ impl<S: Session, IO: AsyncRead + AsyncWrite + Unpin> Driver<S, IO> {
     /// session's `Closed`.
     pub async fn drain(&mut self) -> io::Result<()> {
         loop {
+            if let Some(error) = &self.error {
+                return Err(error.kind().into());
+            }
             let before = self.session.output().len();
             let mut stalled = pin!(tokio::time::sleep(self.stall));
             let written = poll_fn(|cx| {
@@ -124,6 +130,12 @@ impl<S: Session, IO: AsyncRead + AsyncWrite + Unpin> Driver<S, IO> {
                 Step::Idle { deadline } => deadline,
             };
             let mut progress = self.poll_write(cx);
+            if let Some(mute) = &mut self.mute
+                && (self.ended || self.session.window() == 0 || mute.as_mut().poll(cx).is_ready())
+            {
+                self.lose(io::ErrorKind::BrokenPipe.into());
+                continue;
+            }
             if self.session.is_finished() {
                 ready!(self.poll_close(cx));
                 return Poll::Ready(None);
@@ -148,6 +160,9 @@ impl<S: Session, IO: AsyncRead + AsyncWrite + Unpin> Driver<S, IO> {
 
     /// Writes what it can; true if anything moved.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.mute.is_some() {
+            return false;
+        }
         let mut progress = false;
         loop {
             let output = self.session.output();
@@ -155,19 +170,19 @@ impl<S: Session, IO: AsyncRead + AsyncWrite + Unpin> Driver<S, IO> {
                 if self.unflushed {
                     match self.stream.poll_flush(cx) {
                         Poll::Ready(Ok(())) => self.unflushed = false,
-                        Poll::Ready(Err(error)) => self.lose(error),
+                        Poll::Ready(Err(error)) => return self.unheard(error),
                         Poll::Pending => {}
                     }
                 }
                 return progress;
             }
             match self.stream.poll_write(cx, output) {
-                Poll::Ready(Ok(0)) => self.lose(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(0)) => return self.unheard(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(n)) => {
                     self.session.sent(n);
                     self.unflushed = true;
                 }
-                Poll::Ready(Err(error)) => self.lose(error),
+                Poll::Ready(Err(error)) => return self.unheard(error),
                 Poll::Pending => return progress,
             }
             progress = true;
@@ -256,10 +271,20 @@ impl<S: Session, IO: AsyncRead + AsyncWrite + Unpin> Driver<S, IO> {
         true
     }
 
+    /// The peer takes nothing more. It may have said why before, as a server does that refuses a message and hangs up: so
+    /// it is read on for a short time. True, since something moved.
+    fn unheard(&mut self, error: io::Error) -> bool {
+        self.error.get_or_insert(error);
+        self.mute = Some(Box::pin(tokio::time::sleep(LINGER)));
+        true
+    }
+
     /// The transport is of no more use: the session reads its end, and what it still writes is dropped.
     fn lose(&mut self, error: io::Error) {
         self.stream = Stream::Gone;
         self.error.get_or_insert(error);
+        self.mute = None;
+        self.unflushed = false;
         self.ended = true;
         self.session.receive_eof();
     }

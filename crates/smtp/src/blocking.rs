@@ -31,7 +31,7 @@ use std::time::Instant;
 /// [`FaceError`] if no transaction came about. Whatever happens later is in the outcomes.
 pub fn send(remote: &Remote, envelope: Envelope, message: &[u8]) -> Result<Vec<Outcome>, FaceError> {
     let recipients = envelope.recipients.len();
-    let mut plan = Plan::new(envelope);
+    let mut plan = Plan::new(envelope.describing(message));
     let result = carry(remote, &mut plan, message, Instant::now() + remote.deadline);
     settle(plan, recipients, result)
 }
@@ -54,7 +54,10 @@ fn carry(remote: &Remote, plan: &mut Plan, message: &[u8], until: Instant) -> Re
                 break;
             }
         }
-        line.quit();
+        // Who has given up does not wait for a goodbye.
+        if line.driver.session().is_ready() {
+            line.quit();
+        }
     }
     Ok(())
 }

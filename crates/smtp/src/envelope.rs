@@ -1,7 +1,7 @@
 //! Who a message is from and whom it is for, apart from what it says (RFC 5321, 2.3.1).
 
 use crate::address::{ForwardPath, ReversePath};
-use crate::wire::{MailParams, RcptParams};
+use crate::wire::{BodyType, MailParams, RcptParams};
 use alloc::vec::Vec;
 
 /// What is said of a message before its content.
@@ -28,6 +28,17 @@ impl Envelope {
     /// An envelope without parameters and without recipients yet.
     pub fn new(from: impl Into<ReversePath>) -> Self {
         Self { from: from.into(), params: MailParams::default(), recipients: Vec::new() }
+    }
+
+    /// Says of the message what its octets tell, where nothing was said yet: its size, and `BODY=8BITMIME` if any is above
+    /// 127. A server that cannot take it is then not sent it in vain.
+    #[must_use]
+    pub fn describing(mut self, message: &[u8]) -> Self {
+        self.params.size.get_or_insert(message.len() as u64);
+        if self.params.body.is_none() && !message.is_ascii() {
+            self.params.body = Some(BodyType::EightBitMime);
+        }
+        self
     }
 
     /// Adds a recipient.

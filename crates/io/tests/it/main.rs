@@ -231,6 +231,56 @@ async fn who_only_writes_waits_for_the_peer_as_long_as_it_was_told() {
     assert_eq!(begun.elapsed(), Duration::from_secs(700));
 }
 
+/// The peer said something and hung up: nothing can be written.
+struct HungUp(&'static [u8]);
+
+impl tokio::io::AsyncRead for HungUp {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        into: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        let (now, later) = self.0.split_at(into.remaining().min(self.0.len()));
+        into.put_slice(now);
+        self.0 = later;
+        std::task::Poll::Ready(Ok(()))
+    }
+}
+
+impl tokio::io::AsyncWrite for HungUp {
+    fn poll_write(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        _: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        std::task::Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into()))
+    }
+    fn poll_flush(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+    fn poll_shutdown(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_peer_said_before_it_hung_up_is_heard() {
+    let mut driver = async_io::Driver::new(Echo::new(1), HungUp(b"ASK\r\n"), Tls::None);
+    driver.session().say(b"a message");
+    let Some(Event::Asked(pending)) = driver.next().await else { panic!("it was said") };
+    assert!(driver.drain().await.is_err(), "nobody takes it");
+    driver.session().answer(pending, b"because");
+    assert!(matches!(driver.next().await, Some(Event::Closed(_))));
+    assert!(driver.next().await.is_none());
+    assert_eq!(driver.error().map(std::io::Error::kind), Some(std::io::ErrorKind::BrokenPipe));
+}
+
 #[tokio::test]
 async fn a_dropped_connection_is_the_end_of_the_stream() {
     let (near, far) = tokio::io::duplex(100);
@@ -319,4 +369,42 @@ fn unusable_certificates_are_named() {
     assert!(matches!(tls::server_config(b"", key.as_bytes()), Err(tls::ConfigError::Certificate(_))));
     assert!(matches!(tls::server_config(chain.as_bytes(), b"junk"), Err(tls::ConfigError::Key(_))));
     assert!(matches!(tls::server_config(chain.as_bytes(), key.as_bytes()), Err(tls::ConfigError::Pair(_))));
+}
+
+impl std::io::Read for HungUp {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        std::io::Read::read(&mut self.0, into)
+    }
+}
+
+impl std::io::Write for HungUp {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        Err(std::io::ErrorKind::BrokenPipe.into())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl blocking::Stream for HungUp {
+    fn set_read_timeout(&self, _: Option<Duration>) -> std::io::Result<()> {
+        Ok(())
+    }
+    fn set_write_timeout(&self, _: Option<Duration>) -> std::io::Result<()> {
+        Ok(())
+    }
+    fn shutdown_write(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_blocking_driver_hears_what_the_peer_said_before_it_hung_up() {
+    let mut driver = blocking::Driver::new(Echo::new(1), HungUp(b"ASK\r\n"), Tls::None);
+    driver.session().say(b"a message");
+    let Some(Event::Asked(pending)) = driver.next() else { panic!("it was said") };
+    assert!(driver.drain().is_err(), "nobody takes it");
+    driver.session().answer(pending, b"because");
+    assert!(matches!(driver.next(), Some(Event::Closed(_))));
+    assert!(driver.next().is_none());
 }

@@ -280,7 +280,8 @@ impl Client {
             return;
         }
         let sending = self.sending.as_deref_mut().expect("the reply to a message belongs to it");
-        if sending.is_unheard_of(&reply) {
+        // Over LMTP it may be said of one recipient, and the message be there for another.
+        if self.config.protocol == Protocol::Smtp && sending.is_unheard_of(&reply) {
             return self.chunks_unheard_of(&reply);
         }
         let outcome = if reply.is_done() {

@@ -32,7 +32,7 @@ impl Remote {
     /// Connects, greets, starts TLS and logs in.
     ///
     /// # Errors
-    /// [`ConnectionError`]. [`Remote::deadline`] is not looked at, but each wait on the way has its limit.
+    /// [`ConnectionError`], [`Remote::deadline`] from now on at the latest.
     pub async fn open(&self) -> Result<Connection<TcpStream>, ConnectionError> {
         self.open_until(Instant::now() + self.deadline, true).await
     }
@@ -155,8 +155,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         envelope: Envelope,
         message: impl Into<Bytes>,
     ) -> Result<Vec<Outcome>, ConnectionError> {
-        let transaction = self.driver.session().send(envelope)?;
         let mut rest: Bytes = message.into();
+        let transaction = self.driver.session().send(envelope.describing(&rest))?;
         let mut wanted = None;
         loop {
             // Not `next`: what ends the session comes after what became of the message.

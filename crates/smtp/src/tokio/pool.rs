@@ -142,8 +142,9 @@ impl Pool {
         message: impl Into<Bytes>,
     ) -> Result<Vec<Outcome>, ConnectionError> {
         let recipients = envelope.recipients.len();
-        let mut plan = Plan::new(envelope);
-        let result = self.0.carry(&mut plan, &message.into(), Instant::now() + limit).await;
+        let message = message.into();
+        let mut plan = Plan::new(envelope.describing(&message));
+        let result = self.0.carry(&mut plan, &message, Instant::now() + limit).await;
         settle(plan, recipients, result)
     }
 

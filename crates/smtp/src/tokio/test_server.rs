@@ -124,7 +124,7 @@ where
             accepted = listener.accept() => {
                 // Out of descriptors, as a rule: those that end give theirs back.
                 let Ok((stream, peer)) = accepted else {
-                    tokio::task::yield_now().await;
+                    tokio::time::sleep(core::time::Duration::from_millis(100)).await;
                     continue;
                 };
                 id += 1;

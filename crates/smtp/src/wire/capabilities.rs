@@ -159,7 +159,7 @@ impl Capabilities {
             6 if is("LIMITS") => {
                 for limit in params.split_ascii_whitespace() {
                     let Some((name, value)) = limit.split_once('=') else { continue };
-                    let Ok(value) = value.parse() else { continue };
+                    let Ok(value @ 1..) = value.parse() else { continue };
                     match name {
                         n if n.eq_ignore_ascii_case("RCPTMAX") => self.recipients_max = Some(value),
                         n if n.eq_ignore_ascii_case("MAILMAX") => self.transactions_max = Some(value),

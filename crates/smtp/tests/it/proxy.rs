@@ -74,7 +74,8 @@ async fn the_proxy_says_what_its_next_server_cannot_do() {
     let Outcome::Refused { at: RefusedAt::Mail, reply } = &outcomes[0] else { panic!("{outcomes:?}") };
     assert!(reply.to_string().starts_with("554 5.3.4"), "{reply}");
     // What it refuses only when it has read it is told as well.
-    let outcomes = send(&remote, envelope(&["x@mx.example"]), vec![b'x'; 1500]).await.expect("a transaction");
+    let larger_than_said = envelope(&["x@mx.example"]).with_size(500);
+    let outcomes = send(&remote, larger_than_said, vec![b'x'; 1500]).await.expect("a transaction");
     let Outcome::Refused { at: RefusedAt::Message, reply } = &outcomes[0] else { panic!("{outcomes:?}") };
     assert_eq!(reply.code().number(), 552);
     assert!(next.try_next().is_none());
