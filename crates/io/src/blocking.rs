@@ -341,8 +341,12 @@ impl<S: Session, T: Stream> Driver<S, T> {
         #[cfg(feature = "rustls")]
         if let Some(connection) = &mut self.connection {
             connection.send_close_notify();
+            let until = std::time::Instant::now() + LINGER;
             let _ = stream.set_write_timeout(Some(LINGER));
-            while connection.wants_write() && connection.write_tls(&mut stream).is_ok() {}
+            while connection.wants_write()
+                && std::time::Instant::now() < until
+                && connection.write_tls(&mut stream).is_ok_and(|written| written > 0)
+            {}
         }
         if self.ended || stream.shutdown_write().is_err() {
             return;
@@ -414,14 +418,6 @@ fn read_tls(connection: &mut rustls::Connection, stream: &mut impl Stream, into:
     match plaintext(connection) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
         done => return done,
-    }
-    while connection.wants_write() {
-        match connection.write_tls(stream) {
-            Ok(_) => {}
-            // It may be waiting for us to read.
-            Err(error) if is_wait(&error) => break,
-            Err(error) => return Err(error),
-        }
     }
     connection.read_tls(stream)?;
     if let Err(error) = connection.process_new_packets() {

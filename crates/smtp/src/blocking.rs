@@ -46,7 +46,11 @@ fn carry(remote: &Remote, plan: &mut Plan, message: &[u8], until: Instant) -> Re
             match line.send(part, message) {
                 Ok(outcomes) => plan.finished(outcomes),
                 // Another session, unless this one has just begun.
-                Err(FaceError::Send(SendError::TooManyTransactions { .. })) if begun => break,
+                Err(FaceError::Send(SendError::TooManyTransactions { .. } | SendError::TooManyDomains { .. }))
+                    if begun =>
+                {
+                    break;
+                }
                 Err(error) => return Err(error),
             }
             begun = true;

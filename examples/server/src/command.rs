@@ -100,6 +100,9 @@ pub struct Localserve {
     /// Allow passwords without TLS.
     #[arg(long)]
     pub plaintext_auth: bool,
+    /// Offer SCRAM with channel binding (-PLUS) over TLS; some clients choose it and cannot do it
+    #[arg(long)]
+    pub channel_binding: bool,
 }
 
 /// Options of `serve`.
@@ -208,6 +211,7 @@ pub fn localserve(options: Localserve) -> Result<Settings, Failure> {
         mx_port: options.mx_port,
         smarthost: options.smarthost.as_deref().map(settings::host_port).transpose()?,
         plaintext_auth: options.plaintext_auth,
+        channel_binding: options.channel_binding,
         message_size: settings::MESSAGE_SIZE,
         connections: settings::CONNECTIONS,
         // Whoever tries it out does so from one address.

@@ -63,6 +63,7 @@ struct Listen {
     http: Option<SocketAddr>,
     /// Passwords without TLS.
     plaintext_auth: bool,
+    channel_binding: bool,
 }
 
 impl Default for Listen {
@@ -80,6 +81,7 @@ impl Default for Listen {
             pop3s: all(995),
             http: None,
             plaintext_auth: false,
+            channel_binding: false,
         }
     }
 }
@@ -240,6 +242,7 @@ fn parse(text: &str) -> Result<Settings, Failure> {
         mx_port: file.outgoing.mx_port.unwrap_or(default.mx_port),
         smarthost: file.outgoing.smarthost.as_deref().map(settings::host_port).transpose()?,
         plaintext_auth: file.listen.plaintext_auth,
+        channel_binding: file.listen.channel_binding,
         message_size: file.limits.message_size.unwrap_or(default.message_size),
         connections: file.limits.connections.unwrap_or(default.connections),
         connections_per_address: file.limits.connections_per_address.unwrap_or(default.connections_per_address),

@@ -37,7 +37,7 @@ pub fn config(shared: &Shared, implicit_tls: bool) -> Config {
     config.expire = Some(policy.expire);
     let seconds = u32::try_from(policy.login_delay.as_secs()).unwrap_or(u32::MAX);
     config.login_delay = (seconds > 0).then_some(LoginDelay { seconds, per_user: false });
-    config.mechanisms = shared.directory.mechanisms();
+    config.mechanisms = shared.directory.mechanisms(shared.settings.channel_binding);
     config.dangerous_plaintext_login = shared.settings.plaintext_auth;
     config
 }

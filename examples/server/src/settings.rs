@@ -48,6 +48,8 @@ pub struct Settings {
     pub smarthost: Option<(String, u16)>,
     /// Whether passwords are taken without TLS.
     pub plaintext_auth: bool,
+    /// Offer SCRAM with channel binding over TLS.
+    pub channel_binding: bool,
     /// Octets of the largest message taken.
     pub message_size: u64,
     /// Connections served at the same time.
@@ -107,6 +109,7 @@ impl Default for Settings {
             mx_port: 25,
             smarthost: None,
             plaintext_auth: false,
+            channel_binding: false,
             message_size: MESSAGE_SIZE,
             connections: CONNECTIONS,
             connections_per_address: CONNECTIONS_PER_ADDRESS,

@@ -47,7 +47,7 @@ pub fn config(shared: &Shared, service: Service, xclient: Vec<Network>) -> Confi
             config.etrn = true;
         }
         Service::Submission { .. } => {
-            config.auth = shared.directory.mechanisms();
+            config.auth = shared.directory.mechanisms(settings.channel_binding);
             config.require_tls = true;
             config.future_release = future_release(settings.hold);
         }

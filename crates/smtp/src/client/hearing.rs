@@ -281,7 +281,16 @@ impl Client {
         }
         let sending = self.sending.as_deref_mut().expect("the reply to a message belongs to it");
         // Over LMTP it may be said of one recipient, and the message be there for another.
-        if self.config.protocol == Protocol::Smtp && sending.is_unheard_of(&reply) {
+        let of_the_command = match self.config.protocol {
+            Protocol::Smtp => true,
+            Protocol::Lmtp => {
+                let first = self.expected.len() + 1 == sending.accepted;
+                let about_commands =
+                    reply.enhanced().is_none_or(|code| alloc::string::ToString::to_string(&code).starts_with("5.5."));
+                first && about_commands && matches!(reply.code().number(), 500 | 502)
+            }
+        };
+        if of_the_command && sending.is_unheard_of(&reply) {
             return self.chunks_unheard_of(&reply);
         }
         let outcome = if reply.is_done() {

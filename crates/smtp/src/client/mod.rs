@@ -23,6 +23,7 @@ pub use parts::Part;
 pub use plan::Plan;
 pub use transaction::{FinishError, NotSent, Outcome, RefusedAt, SendError, Transaction};
 
+use crate::address::Host;
 use crate::dialogue::Dialogue;
 use crate::wire::{Capabilities, Command, Reply, ReplyReader, Verb};
 use alloc::boxed::Box;
@@ -47,6 +48,8 @@ pub struct Client {
     capabilities: Option<Capabilities>,
     sending: Option<Box<Sending>>,
     transactions: u64,
+    /// Where the recipients so far are, if the server limits that; `None` is the postmaster without a domain.
+    domains: Box<[Option<Host>]>,
     /// Whether the server has shown that it does not know BDAT.
     chunks_refused: bool,
     quitting: bool,
@@ -138,6 +141,7 @@ impl Client {
             capabilities: None,
             sending: None,
             transactions: 0,
+            domains: Box::default(),
             chunks_refused: false,
             quitting: false,
             reply_timer: Timer::OFF,

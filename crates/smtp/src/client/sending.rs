@@ -1,7 +1,7 @@
 //! A message's octets, from the application to the wire.
 
 use super::chunks::Chunks;
-use super::transaction::{Carrier, Sending, fit};
+use super::transaction::{Carrier, Sending, domains, fit};
 use super::{Chunking, Client, Event, FinishError, NotSent, Outcome, SendError, Stage, Transaction, ask};
 use crate::envelope::Envelope;
 use crate::wire::{BodyType, Capabilities, DataWriter, Sink, Verb};
@@ -37,7 +37,9 @@ impl Client {
             return Err(SendError::TooManyTransactions { limit });
         }
         let chunks = offered.chunking && !self.chunks_refused;
+        let met = domains(&self.domains, &envelope, offered)?;
         fit(&mut envelope, offered, self.link.security().is_tls(), chunks)?;
+        self.domains = met.into();
         let newlines = self.config.bare_newlines;
         let binary = envelope.params.body == Some(BodyType::BinaryMime);
         let carrier = if let Some(carrier) = carrier {

@@ -1,8 +1,8 @@
 //! One message on its way out, and what became of it for each recipient.
 
 use super::chunks::Chunks;
-use crate::address::Mailbox;
-use crate::envelope::{Envelope, Recipient};
+use crate::address::{Host, Mailbox};
+use crate::envelope::Envelope;
 use crate::wire::{BadBody, BodyType, ByMode, Capabilities, DataWriter, EnhancedCode, RcptParams, Reply, Unsupported};
 use alloc::vec::Vec;
 use postrider_core::Misuse;
@@ -87,9 +87,9 @@ pub enum SendError {
         /// The server's limit.
         limit: u32,
     },
-    /// There are more domains among the recipients than the server takes at once (RFC 9422, RCPTDOMAINMAX). Split the
-    /// message.
-    #[error("there are more domains among the recipients than the {limit} the server takes at once")]
+    /// There are more domains among the recipients of this session than the server takes (RFC 9422, RCPTDOMAINMAX): send it
+    /// over another session, divided if it is the first message of this one.
+    #[error("there are more domains among the recipients than the {limit} the server takes in a session")]
     TooManyDomains {
         /// The server's limit.
         limit: u32,
@@ -256,6 +256,26 @@ impl Sending {
     }
 }
 
+/// The domains that the session has named when this envelope is sent, if the server limits them: over the whole session,
+/// not in each transaction (RFC 9422, 4.3).
+pub(super) fn domains(
+    named: &[Option<Host>],
+    envelope: &Envelope,
+    offered: &Capabilities,
+) -> Result<Vec<Option<Host>>, SendError> {
+    let Some(limit) = offered.recipient_domains_max else { return Ok(Vec::new()) };
+    let mut met = named.to_vec();
+    for host in envelope.recipients.iter().map(|recipient| recipient.to.mailbox().map(Mailbox::host)) {
+        if !met.contains(&host) {
+            met.push(host);
+        }
+    }
+    if met.len() > limit as usize {
+        return Err(SendError::TooManyDomains { limit });
+    }
+    Ok(met)
+}
+
 /// Makes the envelope fit what the server offers, or says why it cannot.
 ///
 //= 5321-4.1.1-2
@@ -266,18 +286,6 @@ pub(super) fn fit(envelope: &mut Envelope, offered: &Capabilities, tls: bool, ch
         && envelope.recipients.len() > limit as usize
     {
         return Err(SendError::TooManyRecipients { limit });
-    }
-    if let Some(limit) = offered.recipient_domains_max {
-        let hosts = |recipient: &Recipient| recipient.to.mailbox().map(Mailbox::host);
-        let mut met: Vec<_> = Vec::new();
-        for host in envelope.recipients.iter().map(hosts) {
-            if !met.contains(&host) {
-                met.push(host);
-            }
-        }
-        if met.len() > (limit as usize).max(1) {
-            return Err(SendError::TooManyDomains { limit });
-        }
     }
     let ascii = envelope.is_ascii();
     let params = &mut envelope.params;

@@ -197,7 +197,9 @@ impl Inner {
                     held = taken.connection.session().is_ready().then_some(taken);
                 }
                 // RFC 9422: another session, unless this one has just begun.
-                Err(ConnectionError::Send(SendError::TooManyTransactions { .. })) if taken.messages > 0 => {
+                Err(ConnectionError::Send(
+                    SendError::TooManyTransactions { .. } | SendError::TooManyDomains { .. },
+                )) if taken.messages > 0 => {
                     tokio::spawn(quit(taken.connection));
                 }
                 Err(error) => {

@@ -36,7 +36,7 @@ pub struct Capabilities {
     pub recipients_max: Option<u32>,
     /// LIMITS (RFC 9422): transactions in a session.
     pub transactions_max: Option<u32>,
-    /// LIMITS (RFC 9422): different domains among the recipients of a transaction.
+    /// LIMITS (RFC 9422): different domains among the recipients of a session.
     pub recipient_domains_max: Option<u32>,
     /// DELIVERBY (RFC 2852): the shortest time that may be asked for with [`ByMode::Return`](super::ByMode::Return), in
     /// seconds; 0 if there is none.

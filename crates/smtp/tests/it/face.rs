@@ -510,3 +510,27 @@ async fn case_52_and_53_fail_before_mail() {
     server.next().await;
     assert_eq!(pool.counts().opened, 1);
 }
+
+/// RFC 9422, 4.3: the limit is the session's, not a transaction's.
+#[tokio::test(flavor = "multi_thread")]
+async fn case_55_each_session_has_its_domains() {
+    let mut config = server_config();
+    config.limits.recipient_domains = Some(1);
+    let mut server = TestServer::start_with(config, Tls::None, anybody).await.expect("a port");
+    let to = |address: &str| Mailbox::parse(address).expect("an address");
+    let both = move || Envelope::new(to("a@client.example")).and_to(to("b@one.example")).and_to(to("c@two.example"));
+    let pool = Pool::new(server.remote(), PoolLimits::default());
+    for outcomes in [
+        send(&server.remote(), both(), MESSAGE).await.expect("two transactions"),
+        pool.send(both(), MESSAGE).await.expect("two transactions"),
+        pool.send(both(), MESSAGE).await.expect("over kept connections"),
+        {
+            let remote = server.remote();
+            let sent = tokio::task::spawn_blocking(move || blocking::send(&remote, both(), MESSAGE));
+            sent.await.expect("no panic").expect("two transactions")
+        },
+    ] {
+        assert!(outcomes.iter().all(Outcome::is_delivered), "{outcomes:?}");
+        assert_eq!((server.next().await.recipients.len(), server.next().await.recipients.len()), (1, 1));
+    }
+}

@@ -80,10 +80,12 @@ impl Logins {
 }
 
 impl Directory {
-    /// The mechanisms that some user can log in by, the strongest first. PLAIN and LOGIN serve everybody.
-    pub fn mechanisms(&self) -> Vec<MechanismName> {
+    /// The mechanisms that some user can log in by, the strongest first, with those that bind to TLS if `binding` says so.
+    /// PLAIN and LOGIN serve everybody.
+    pub fn mechanisms(&self, binding: bool) -> Vec<MechanismName> {
         let scram = HASHES.into_iter().filter(|hash| self.logins.credentials(*hash).next().is_some());
         let scram = scram.flat_map(|hash| [hash.mechanism(true), hash.mechanism(false)]);
+        let scram = scram.filter(|name| binding || !name.binds_channel());
         scram.chain([MechanismName::Plain, MechanismName::Login]).collect()
     }
 

@@ -34,7 +34,7 @@ pub fn config(shared: &Shared, implicit_tls: bool) -> Config {
     let mut config = Config::default();
     config.greeting = Text::lossy(&format!("{} postrider ready", shared.settings.hostname), 200);
     config.implicit_tls = implicit_tls;
-    config.mechanisms = shared.directory.mechanisms();
+    config.mechanisms = shared.directory.mechanisms(shared.settings.channel_binding);
     config.append_limit = shared.settings.message_size;
     if shared.settings.plaintext_auth {
         config.dangerous_allow_plaintext_auth();

@@ -139,7 +139,7 @@ fn who_has_no_scram_credentials_cannot_be_told_from_who_has() {
 /// Over TLS, the login is bound to the connection.
 #[tokio::test]
 async fn over_tls_a_login_is_bound_to_the_connection() {
-    let server = start(&["localserve", "--user", "ada@ours.test:secret"]);
+    let server = start(&["localserve", "--channel-binding", "--user", "ada@ours.test:secret"]);
     for (service, when) in
         [("submission", postrider_smtp::client::Tls::Required), ("submissions", postrider_smtp::client::Tls::Implicit)]
     {
