@@ -1,8 +1,11 @@
-//! What a client may ask a server apart from mail: NOOP, HELP, VRFY, EXPN and ETRN.
+//! What a client may ask a server apart from mail: NOOP, HELP, VRFY, EXPN and ETRN; and how that, STARTTLS and AUTH are
+//! said.
 
-use super::{Client, Expect, Stage};
-use crate::wire::{Command, EtrnTarget, Verb};
+use super::{Client, Expect, Login, Request, Stage};
+use crate::wire::{Command, EtrnTarget};
+use alloc::boxed::Box;
 use postrider_core::{Misuse, Text};
+use postrider_sasl::{Mechanism, line as sasl_line};
 
 impl Client {
     /// Does nothing, and so shows whether the server is there (RFC 5321, 4.1.1.9). [`Event::Answered`](super::Event)
@@ -63,11 +66,49 @@ impl Client {
     }
 
     fn ask(&mut self, command: &Command) -> Result<(), Misuse> {
-        let verb: Verb = command.verb();
+        let verb = command.verb();
         self.idle(verb)?;
-        self.say(command);
-        self.stage = Stage::Asking(verb);
-        self.expect(Expect::Answer);
+        self.request(Request::Ask(verb, command.encode()));
         Ok(())
+    }
+
+    /// Says what the application wants, at once or when all before it is answered. RFC 2920, 3.1: a RSET may be under way,
+    /// and only PIPELINING lets a client not wait for its reply.
+    //= 5321-4.3.1-1
+    pub(super) fn request(&mut self, request: Request) {
+        if !self.expected.is_empty() && !self.capabilities.as_ref().is_some_and(|offered| offered.pipelining) {
+            self.stage = Stage::Waiting(request);
+            return;
+        }
+        match request {
+            Request::Ask(verb, line) => {
+                self.link.put(line.as_bytes());
+                self.link.end_line();
+                self.stage = Stage::Asking(verb);
+                self.expect(Expect::Answer);
+            }
+            Request::StartTls => self.say_start_tls(true),
+            Request::Auth(mechanism) => self.say_auth(mechanism),
+        }
+    }
+
+    fn say_auth(&mut self, mut mechanism: Box<dyn Mechanism>) {
+        let name = mechanism.name();
+        self.link.put(b"AUTH ");
+        self.link.put(name.as_str().as_bytes());
+        let mut initial = mechanism.initial();
+        if let Some(response) = initial.take() {
+            let encoded = sasl_line::encode_initial(response.reveal());
+            //= 4954-4-8
+            if "AUTH ".len() + name.as_str().len() + 1 + encoded.reveal().len() <= self.config.limits.auth_line {
+                self.link.put(b" ");
+                self.link.put_secret(encoded.reveal().as_bytes());
+            } else {
+                initial = Some(response);
+            }
+        }
+        self.link.end_line();
+        self.stage = Stage::Auth(Login { mechanism, initial, rounds: 0, given_up: None });
+        self.expect(Expect::Auth);
     }
 }

@@ -28,11 +28,12 @@ use crate::dialogue::Dialogue;
 use crate::wire::{Capabilities, Command, Reply, ReplyReader, Verb};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 use postrider_core::{Closed, Instant, Link, Machine, Misuse, Secret, Security, SessionId, Step, Tap, Timer};
-use postrider_sasl::{Mechanism, line as sasl_line};
+use postrider_sasl::Mechanism;
 use transaction::Sending;
 
 /// A client session. See the [module](self) and [`postrider_core`] for how it is run.
@@ -71,6 +72,8 @@ enum Stage {
     Opening,
     /// Nothing is going on.
     Idle,
+    /// The application wants something that must wait until what was said before is answered.
+    Waiting(Request),
     /// STARTTLS is not answered. `manual` if the application asked for it.
     StartTls { manual: bool },
     /// A login is going on.
@@ -91,6 +94,13 @@ enum Stage {
     Final,
     /// QUIT was sent.
     Quitting,
+}
+
+/// What the application may want between messages.
+enum Request {
+    Ask(Verb, String),
+    StartTls,
+    Auth(Box<dyn Mechanism>),
 }
 
 struct Login {
@@ -184,7 +194,7 @@ impl Client {
         if !self.capabilities.as_ref().is_some_and(|offered| offered.start_tls) {
             return Err(Misuse::new("the server does not offer STARTTLS"));
         }
-        self.say_start_tls(true);
+        self.request(Request::StartTls);
         Ok(())
     }
 
@@ -194,7 +204,7 @@ impl Client {
     /// [`Misuse`] if the session is busy or logged in, the server does not offer the mechanism, or the secret could be
     /// read on the way.
     //= 4954-4-20
-    pub fn authenticate(&mut self, mut mechanism: Box<dyn Mechanism>) -> Result<(), Misuse> {
+    pub fn authenticate(&mut self, mechanism: Box<dyn Mechanism>) -> Result<(), Misuse> {
         self.idle(Verb::Auth)?;
         let name = mechanism.name();
         if !self.capabilities.as_ref().is_some_and(|offered| offered.auth.contains(&name)) {
@@ -204,22 +214,7 @@ impl Client {
         if name.exposes_secret() && !self.link.security().is_tls() && !self.config.plaintext_auth {
             return Err(Misuse::new(alloc::format!("{name} would show the secret to all without TLS")));
         }
-        self.link.put(b"AUTH ");
-        self.link.put(name.as_str().as_bytes());
-        let mut initial = mechanism.initial();
-        if let Some(response) = initial.take() {
-            let encoded = sasl_line::encode_initial(response.reveal());
-            //= 4954-4-8
-            if "AUTH ".len() + name.as_str().len() + 1 + encoded.reveal().len() <= self.config.limits.auth_line {
-                self.link.put(b" ");
-                self.link.put_secret(encoded.reveal().as_bytes());
-            } else {
-                initial = Some(response);
-            }
-        }
-        self.link.end_line();
-        self.stage = Stage::Auth(Login { mechanism, initial, rounds: 0, given_up: None });
-        self.expect(Expect::Auth);
+        self.request(Request::Auth(mechanism));
         Ok(())
     }
 

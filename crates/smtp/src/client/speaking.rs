@@ -16,6 +16,12 @@ impl Client {
                 self.expect(Expect::Quit);
                 true
             }
+            Stage::Waiting(_) if self.expected.is_empty() => {
+                if let Stage::Waiting(request) = core::mem::replace(&mut self.stage, Stage::Idle) {
+                    self.request(request);
+                }
+                true
+            }
             Stage::Envelope => self.speak_envelope(),
             Stage::Body(_) => self.send_chunk() || self.offer_room(),
             Stage::LastChunk => self.send_chunk(),
@@ -25,7 +31,7 @@ impl Client {
                 true
             }
             Stage::Handshake { .. } | Stage::Opening | Stage::StartTls { .. } => false,
-            Stage::Auth(_) | Stage::LoggedIn => false,
+            Stage::Waiting(_) | Stage::Auth(_) | Stage::LoggedIn => false,
             Stage::Idle | Stage::Asking(_) | Stage::GivenUp | Stage::Final | Stage::Quitting => false,
         }
     }
