@@ -12,6 +12,7 @@ use core::time::Duration;
 use std::sync::{Mutex, PoisonError};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// Sends messages through one server over a bounded number of connections, which are kept for a while. Clones share
@@ -83,12 +84,28 @@ struct Inner {
     remote: Remote,
     limits: PoolLimits,
     permits: Semaphore,
-    idle: Mutex<Vec<Idle>>,
+    kept: Mutex<Kept>,
     chunks_refused: AtomicBool,
     opened: AtomicU64,
     failed: AtomicU64,
     reused: AtomicU64,
     stale: AtomicU64,
+}
+
+/// What is not in use.
+#[derive(Default)]
+struct Kept {
+    idle: Vec<Idle>,
+    /// The task that ends what is kept for too long, while there is something.
+    sweeper: Option<AbortHandle>,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(sweeper) = &self.sweeper {
+            sweeper.abort();
+        }
+    }
 }
 
 struct Idle {
@@ -110,7 +127,7 @@ impl Pool {
     pub fn new(remote: Remote, limits: PoolLimits) -> Self {
         Self(Arc::new(Inner {
             permits: Semaphore::new(limits.connections.max(1)),
-            idle: Mutex::default(),
+            kept: Mutex::default(),
             chunks_refused: AtomicBool::new(false),
             opened: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -157,12 +174,12 @@ impl Pool {
 
     /// How many connections are kept and not in use.
     pub fn idle(&self) -> usize {
-        self.0.kept().len()
+        self.0.kept().idle.len()
     }
 
     /// Says goodbye on all connections that are not in use.
     pub async fn close(&self) {
-        let kept = core::mem::take(&mut *self.0.kept());
+        let kept = core::mem::take(&mut self.0.kept().idle);
         for idle in kept {
             quit(idle.connection).await;
         }
@@ -217,7 +234,7 @@ impl Inner {
     /// A kept connection that is alive, or a new one.
     async fn check_out(&self, until: Instant) -> Result<Taken, ConnectionError> {
         loop {
-            let Some(mut idle) = self.kept().pop() else { break };
+            let Some(mut idle) = self.kept().idle.pop() else { break };
             let age = idle.since.elapsed();
             if age >= self.limits.idle {
                 tokio::spawn(quit(idle.connection));
@@ -253,13 +270,17 @@ impl Inner {
         }
         taken.connection.set_deadline(None);
         let idle = Idle { connection: taken.connection, since: Instant::now(), messages: taken.messages };
-        self.kept().push(idle);
-        tokio::spawn(sweep(Arc::downgrade(self), self.limits.idle));
+        let mut kept = self.kept();
+        kept.idle.push(idle);
+        // One that is finished and still there ended with its runtime.
+        if kept.sweeper.as_ref().is_none_or(AbortHandle::is_finished) {
+            kept.sweeper = Some(tokio::spawn(sweep(Arc::downgrade(self), self.limits.idle)).abort_handle());
+        }
     }
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
         // What is kept is whole at any time.
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -273,14 +294,24 @@ fn never_begun(outcomes: &[Outcome]) -> bool {
     })
 }
 
-/// Closes what was kept for too long.
-async fn sweep(pool: Weak<Inner>, idle: Duration) {
-    sleep(idle).await;
-    let Some(pool) = pool.upgrade() else { return };
-    let old: Vec<Idle> = pool.kept().extract_if(.., |kept| kept.since.elapsed() >= idle).collect();
-    drop(pool);
-    for kept in old {
-        quit(kept.connection).await;
+/// Says goodbye on what was kept for `most`, until nothing is kept. The pool's only sweeper: it ends with the pool.
+async fn sweep(pool: Weak<Inner>, most: Duration) {
+    loop {
+        let left = {
+            let Some(pool) = pool.upgrade() else { return };
+            let mut kept = pool.kept();
+            for old in kept.idle.extract_if(.., |kept| kept.since.elapsed() >= most) {
+                tokio::spawn(quit(old.connection));
+            }
+            match kept.idle.iter().map(|kept| kept.since).min() {
+                Some(oldest) => most.saturating_sub(oldest.elapsed()),
+                None => {
+                    kept.sweeper = None;
+                    return;
+                }
+            }
+        };
+        sleep(left).await;
     }
 }
 

@@ -228,6 +228,113 @@ async fn case_56_lost_between_the_look_and_mail() {
     assert_eq!((counts.opened, counts.failed), (2, 0), "{counts:?}");
 }
 
+/// A server that takes every message, and tells when a connection ended: true if with QUIT.
+async fn server_that_tells_of_goodbyes() -> (std::net::SocketAddr, tokio::sync::mpsc::UnboundedReceiver<bool>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("it has one");
+    let (tell, told) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let tell = tell.clone();
+            tokio::spawn(async move {
+                let (read, mut write) = stream.into_split();
+                let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(read));
+                let mut reply = "220 mx.example";
+                let quit = loop {
+                    if write.write_all(format!("{reply}\r\n").as_bytes()).await.is_err() {
+                        break false;
+                    }
+                    reply = loop {
+                        match lines.next_line().await.unwrap_or_default().as_deref() {
+                            Some("DATA") => break "354 Go on",
+                            Some("QUIT") => break "221 Bye",
+                            Some(".") => break "250 OK",
+                            Some(line) if line.starts_with(['E', 'M', 'R', 'N']) => break "250 OK",
+                            Some(_) => {}
+                            None => break "",
+                        }
+                    };
+                    if !reply.starts_with("250") && !reply.starts_with("354") {
+                        break reply == "221 Bye";
+                    }
+                };
+                let _ = tell.send(quit);
+            });
+        }
+    });
+    (address, told)
+}
+
+/// What is kept is swept by one task, however often connections come back, and ends when it was kept for too long.
+#[tokio::test]
+async fn the_pool_has_one_sweeper_which_says_goodbye() {
+    let (address, mut goodbyes) = server_that_tells_of_goodbyes().await;
+    let mut limits = PoolLimits::default();
+    limits.connections = 2;
+    let idle = limits.idle;
+    let pool = Pool::new(remote(address), limits);
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    for round in 0..3 {
+        pool.send(envelope(1), MESSAGE).await.expect("a transaction");
+        let after_first = tasks();
+        for _ in 0..20 {
+            pool.send(envelope(1), MESSAGE).await.expect("a transaction");
+        }
+        assert_eq!((tasks(), pool.idle(), pool.counts().opened), (after_first, 1, round + 1));
+        tokio::time::pause();
+        tokio::time::advance(idle - Duration::from_secs(1)).await;
+        assert_eq!(pool.idle(), 1, "it may be kept for longer");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        tokio::time::resume();
+        assert_eq!(goodbyes.recv().await, Some(true));
+        assert_eq!(pool.idle(), 0);
+    }
+}
+
+/// A connection that came back later ends later, by the same task.
+#[tokio::test]
+async fn the_sweeper_gives_each_connection_its_time() {
+    let (address, mut goodbyes) = server_that_tells_of_goodbyes().await;
+    let mut limits = PoolLimits::default();
+    let idle = limits.idle;
+    limits.connections = 2;
+    // As if each were busy for longer than the other.
+    limits.trusted = Duration::ZERO;
+    let pool = Pool::new(remote(address), limits);
+    let (one, other) = tokio::join!(pool.send(envelope(1), MESSAGE), pool.send(envelope(1), MESSAGE));
+    assert!(one.is_ok() && other.is_ok() && pool.idle() == 2);
+    tokio::time::pause();
+    tokio::time::advance(idle / 2).await;
+    tokio::time::resume();
+    pool.send(envelope(1), MESSAGE).await.expect("a transaction");
+    tokio::time::pause();
+    tokio::time::advance(idle / 2).await;
+    tokio::time::resume();
+    assert_eq!(goodbyes.recv().await, Some(true));
+    assert_eq!((pool.idle(), goodbyes.try_recv().is_ok()), (1, false));
+    tokio::time::pause();
+    tokio::time::advance(idle / 2).await;
+    tokio::time::resume();
+    assert_eq!(goodbyes.recv().await, Some(true));
+    assert_eq!(pool.idle(), 0);
+}
+
+#[tokio::test]
+async fn the_sweeper_ends_with_the_pool() {
+    let (address, mut goodbyes) = server_that_tells_of_goodbyes().await;
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    let pool = Pool::new(remote(address), PoolLimits::default());
+    pool.send(envelope(1), MESSAGE).await.expect("a transaction");
+    assert_eq!(tasks(), before + 2, "the server's for the connection, and the sweeper");
+    drop(pool);
+    assert_eq!(goodbyes.recv().await, Some(false), "nobody is there to wait for a goodbye");
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(tasks(), before);
+}
+
 #[tokio::test]
 async fn a_host_that_is_not_there_is_a_failure() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
