@@ -1,5 +1,6 @@
 //! The driver for blocking streams.
 
+use crate::counted::Counted;
 #[cfg(feature = "rustls")]
 use crate::tls::{self, Tls};
 use crate::{LINGER, READ, STALL};
@@ -69,6 +70,7 @@ pub struct Driver<S, T> {
     ended: bool,
     error: Option<io::Error>,
     stall: Duration,
+    linger: Duration,
     /// Nothing can be written any more; what the peer said before is read until then.
     mute: Option<std::time::Instant>,
 }
@@ -89,6 +91,7 @@ impl<S: Session, T: Stream> Driver<S, T> {
             ended: false,
             error: None,
             stall: STALL,
+            linger: LINGER,
             mute: None,
         }
     }
@@ -103,6 +106,7 @@ impl<S: Session, T: Stream> Driver<S, T> {
             ended: false,
             error: None,
             stall: STALL,
+            linger: LINGER,
             mute: None,
         }
     }
@@ -113,6 +117,12 @@ impl<S: Session, T: Stream> Driver<S, T> {
     pub fn stall(mut self, stall: std::time::Duration) -> Self {
         self.stall = stall;
         self
+    }
+
+    /// Says how long the transport's end may take, when the session is finished: our last words are given to the peer, and
+    /// its end is waited for. Default 1 s.
+    pub fn set_linger(&mut self, linger: Duration) {
+        self.linger = linger;
     }
 
     /// The session, to answer its questions and tell it things.
@@ -202,7 +212,7 @@ impl<S: Session, T: Stream> Driver<S, T> {
     }
 
     /// Writes once. If the peer does not take it, it may be waiting for us to read: so we do, as far as the window
-    /// allows, instead of waiting for each other. True if output went.
+    /// allows, instead of waiting for each other. True if the transport took any octet.
     fn write(&mut self) -> bool {
         let Some(stream) = &mut self.stream else {
             let dropped = self.session.output().len();
@@ -210,20 +220,19 @@ impl<S: Session, T: Stream> Driver<S, T> {
             return true;
         };
         let _ = stream.set_write_timeout(Some(TURN));
+        let mut stream = Counted::new(stream);
         let output = self.session.output();
         #[cfg(feature = "rustls")]
         let written = match &mut self.connection {
-            Some(connection) => write_tls(connection, stream, output),
+            Some(connection) => write_tls(connection, &mut stream, output),
             None => stream.write(output),
         };
         #[cfg(not(feature = "rustls"))]
         let written = stream.write(output);
+        let moved = stream.taken > 0;
         match written {
             Ok(0) if !output.is_empty() => self.unheard(io::ErrorKind::WriteZero.into()),
-            Ok(n) => {
-                self.session.sent(n);
-                return true;
-            }
+            Ok(n) => self.session.sent(n),
             Err(error) if is_wait(&error) => {
                 if self.session.window() > 0 && !self.ended {
                     self.read(Some(Duration::from_millis(1)));
@@ -231,7 +240,7 @@ impl<S: Session, T: Stream> Driver<S, T> {
             }
             Err(error) => self.unheard(error),
         }
-        false
+        moved
     }
 
     fn read(&mut self, wait: Option<Duration>) {
@@ -338,22 +347,26 @@ impl<S: Session, T: Stream> Driver<S, T> {
     /// A shutdown of our half, then a short wait for the peer's: see the tokio driver.
     fn close(&mut self) {
         let Some(mut stream) = self.stream.take() else { return };
+        let begun = std::time::Instant::now();
+        let linger = self.linger;
+        let left = || linger.checked_sub(begun.elapsed()).filter(|left| !left.is_zero());
         #[cfg(feature = "rustls")]
         if let Some(connection) = &mut self.connection {
             connection.send_close_notify();
-            let until = std::time::Instant::now() + LINGER;
-            let _ = stream.set_write_timeout(Some(LINGER));
-            while connection.wants_write()
-                && std::time::Instant::now() < until
-                && connection.write_tls(&mut stream).is_ok_and(|written| written > 0)
-            {}
+            while let (true, Some(left)) = (connection.wants_write(), left()) {
+                let _ = stream.set_write_timeout(Some(left));
+                match connection.write_tls(&mut stream) {
+                    Ok(0) => break,
+                    Err(error) if !is_wait(&error) => break,
+                    Ok(_) | Err(_) => {}
+                }
+            }
         }
         if self.ended || stream.shutdown_write().is_err() {
             return;
         }
-        let until = std::time::Instant::now() + LINGER;
         let mut space = [0; READ];
-        while let Some(left) = until.checked_duration_since(std::time::Instant::now()).filter(|left| !left.is_zero()) {
+        while let Some(left) = left() {
             let _ = stream.set_read_timeout(Some(left));
             match stream.read(&mut space) {
                 Ok(0) | Err(_) => return,
@@ -390,7 +403,7 @@ fn handshake_step(
 }
 
 #[cfg(feature = "rustls")]
-fn write_tls(connection: &mut rustls::Connection, stream: &mut impl Stream, output: &[u8]) -> io::Result<usize> {
+fn write_tls(connection: &mut rustls::Connection, stream: &mut impl Write, output: &[u8]) -> io::Result<usize> {
     while connection.wants_write() {
         connection.write_tls(stream)?;
     }

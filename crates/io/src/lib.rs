@@ -17,6 +17,7 @@
 //! Features: `rustls` (TLS for the blocking driver), `tokio` (the async driver, with TLS).
 
 pub mod blocking;
+mod counted;
 #[cfg(feature = "rustls")]
 mod end_point;
 #[cfg(feature = "rustls")]

@@ -1,5 +1,6 @@
 //! The driver for tokio.
 
+use crate::counted::Counted;
 use crate::tls::{self, Tls};
 use crate::{LINGER, READ, STALL};
 use postrider_core::{Handshake, Instant, Pending, Session, Step, TlsFailed};
@@ -31,10 +32,10 @@ pub struct Driver<S, IO> {
 }
 
 enum Stream<IO> {
-    Plain(IO),
-    Accepting(Box<Accept<IO>>, Option<Pending<Handshake>>),
-    Connecting(Box<Connect<IO>>, Option<Pending<Handshake>>),
-    Tls(Box<TlsStream<IO>>),
+    Plain(Counted<IO>),
+    Accepting(Box<Accept<Counted<IO>>>, Option<Pending<Handshake>>),
+    Connecting(Box<Connect<Counted<IO>>>, Option<Pending<Handshake>>),
+    Tls(Box<TlsStream<Counted<IO>>>),
     Gone,
 }
 
@@ -43,7 +44,7 @@ impl<S: Session, IO: AsyncRead + AsyncWrite + Unpin> Driver<S, IO> {
     pub fn new(session: S, stream: IO, tls: Tls) -> Self {
         Self {
             session,
-            stream: Stream::Plain(stream),
+            stream: Stream::Plain(Counted::new(stream)),
             tls,
             origin: tokio::time::Instant::now(),
             sleep: None,
@@ -94,9 +95,11 @@ impl<S: Session, IO: AsyncRead + AsyncWrite + Unpin> Driver<S, IO> {
                 return Err(error.kind().into());
             }
             let before = self.session.output().len();
+            let taken = self.stream.taken();
             let mut stalled = pin!(tokio::time::sleep(self.stall));
             let written = poll_fn(|cx| {
-                if self.poll_write(cx) {
+                // Of a TLS record, a part is progress too.
+                if self.poll_write(cx) || self.stream.taken() != taken {
                     return Poll::Ready(true);
                 }
                 if self.session.output().is_empty() && !self.unflushed {
@@ -314,6 +317,15 @@ impl<S: Session, IO: AsyncRead + AsyncWrite + Unpin> Driver<S, IO> {
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Stream<IO> {
+    /// How many octets the transport has taken, TLS included.
+    fn taken(&self) -> u64 {
+        match self {
+            Self::Plain(io) => io.taken,
+            Self::Tls(io) => io.get_ref().0.taken,
+            Self::Accepting(..) | Self::Connecting(..) | Self::Gone => 0,
+        }
+    }
+
     fn poll_write(&mut self, cx: &mut Context<'_>, output: &[u8]) -> Poll<io::Result<usize>> {
         match self {
             Self::Plain(io) => Pin::new(io).poll_write(cx, output),

@@ -13,11 +13,11 @@
 
 use crate::Envelope;
 use crate::client::{Client, Event, Outcome, Plan, SendError};
-use crate::remote::{FaceError, Remote, ending, lost, settle};
+use crate::remote::{FaceError, GOODBYE, Remote, ending, lost, settle};
 use crate::wire::Capabilities;
 use alloc::vec::Vec;
 use core::time::Duration;
-use postrider_core::SessionId;
+use postrider_core::{Session, SessionId};
 use postrider_io::blocking::Driver;
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
@@ -60,7 +60,7 @@ fn carry(remote: &Remote, plan: &mut Plan, message: &[u8], until: Instant) -> Re
         }
         // Who has given up does not wait for a goodbye.
         if line.driver.session().is_ready() {
-            line.quit();
+            line.quit(until);
         }
     }
     Ok(())
@@ -129,9 +129,17 @@ impl Line {
         }
     }
 
-    fn quit(mut self) {
+    /// Says goodbye. Whether it is heard does not matter any more.
+    fn quit(mut self, until: Instant) {
+        let until = until.min(Instant::now() + GOODBYE);
         self.driver.session().quit();
-        while self.driver.next().is_some() {}
+        self.driver.session().set_deadline(Some(left(until)));
+        while !matches!(self.driver.next(), Some(Event::Closed(_)) | None) {}
+        // Words that the server does not take are not waited for.
+        if self.driver.session().output().is_empty() {
+            self.driver.set_linger(left(until).min(Duration::from_secs(1)));
+            while self.driver.next().is_some() {}
+        }
     }
 }
 

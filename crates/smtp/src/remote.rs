@@ -17,6 +17,9 @@ use postrider_sasl::{Credentials, Mechanism, NoMechanism, Nonce};
 use std::io;
 use std::net::IpAddr;
 
+/// How long a goodbye may take, when what became of the message is known.
+pub(crate) const GOODBYE: Duration = Duration::from_secs(5);
+
 /// A server to send mail through.
 ///
 /// The host's name is what its certificate must be made out to: a name in ASCII (A-labels for others) or an IP address.

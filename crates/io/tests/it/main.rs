@@ -1,6 +1,8 @@
 //! The drivers, over real sockets and pipes, with a small protocol of lines that can become TLS.
 #![cfg(feature = "tokio")]
 
+mod streams;
+
 use postrider_core::*;
 use postrider_io::{Tls, blocking, tls, tokio as async_io};
 use std::collections::VecDeque;

@@ -30,6 +30,7 @@ use crate::client::Outcome;
 use crate::{Envelope, Remote};
 use alloc::vec::Vec;
 use bytes::Bytes;
+use tokio::time::{Instant, timeout_at};
 
 /// Sends one message, in as many transactions and sessions as the server's limits ask for, and says what became of it
 /// for each recipient. Its lines end with CRLF. Ends by [`Remote::deadline`].
@@ -43,7 +44,9 @@ pub async fn send(
 ) -> Result<Vec<Outcome>, ConnectionError> {
     let limits = PoolLimits { connections: 1, ..PoolLimits::default() };
     let pool = Pool::new(remote.clone(), limits);
+    let until = Instant::now() + remote.deadline;
     let outcomes = pool.send(envelope, message).await;
-    pool.close().await;
+    // Whether the goodbye is heard does not matter any more.
+    let _ = timeout_at(until, pool.close()).await;
     outcomes
 }

@@ -3,7 +3,7 @@
 use super::{Connection, ConnectionError};
 use crate::Envelope;
 use crate::client::{NotSent, Outcome, Plan, RefusedAt, SendError};
-use crate::remote::{Remote, settle};
+use crate::remote::{GOODBYE, Remote, settle};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -314,9 +314,6 @@ async fn sweep(pool: Weak<Inner>, most: Duration) {
         sleep(left).await;
     }
 }
-
-/// How long a goodbye may take.
-const GOODBYE: Duration = Duration::from_secs(5);
 
 async fn quit(connection: Connection<TcpStream>) {
     // Whether it is heard does not matter any more.

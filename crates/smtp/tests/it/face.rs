@@ -561,6 +561,84 @@ async fn a_deadline_bounds_the_pool_whatever_stalls() {
     }
 }
 
+/// A server that takes a message and says nothing to QUIT, nor closes.
+async fn server_without_manners() -> std::net::SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("it has one");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                stream.write_all(b"220 mx.example\r\n").await.expect("it fits");
+                let (read, mut write) = stream.into_split();
+                let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(read));
+                while let Ok(Some(line)) = lines.next_line().await {
+                    let reply = match line.as_str() {
+                        "DATA" => "354 Go on\r\n",
+                        "." => "250 OK\r\n",
+                        line if line.starts_with(['E', 'M', 'R']) => "250 OK\r\n",
+                        _ => continue,
+                    };
+                    write.write_all(reply.as_bytes()).await.expect("it fits");
+                }
+                // It does not close, whatever the client does.
+                std::future::pending::<()>().await;
+            });
+        }
+    });
+    address
+}
+
+/// Goodbyes are within the deadline. The fastest of a few counts: the others may have waited for a processor.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadline_bounds_the_goodbye_too() {
+    let mut remote = remote(server_without_manners().await);
+    remote.deadline = Duration::from_millis(300);
+    let in_time = |elapsed: Duration| elapsed < Duration::from_millis(1200);
+    let mut blocked = vec![];
+    let mut pooled = vec![];
+    while !(blocked.iter().copied().any(in_time) && pooled.iter().copied().any(in_time)) {
+        assert!(blocked.len() < 5, "{blocked:?} {pooled:?}");
+        let began = std::time::Instant::now();
+        let also = remote.clone();
+        let outcomes = tokio::task::spawn_blocking(move || blocking::send(&also, envelope(1), MESSAGE)).await;
+        assert!(outcomes.expect("no panic").expect("a transaction")[0].is_delivered());
+        blocked.push(began.elapsed());
+        let began = std::time::Instant::now();
+        assert!(send(&remote, envelope(1), MESSAGE).await.expect("a transaction")[0].is_delivered());
+        pooled.push(began.elapsed());
+    }
+}
+
+/// A server that takes nothing any more: the sender does not linger over what it cannot send.
+#[test]
+fn a_deadline_bounds_the_blocking_sender_too() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("it has one");
+    let (over, is_over) = std::sync::mpsc::channel::<()>();
+    let server = std::thread::spawn(move || {
+        let mut stream = listener.accept().expect("a connection").0;
+        stream.write_all(b"220 mx.example\r\n").expect("it fits");
+        for line in BufReader::new(stream.try_clone().expect("a second handle")).lines() {
+            let line = line.expect("a line");
+            if line == "DATA" {
+                break;
+            }
+            stream.write_all(b"250 OK\r\n").expect("it fits");
+        }
+        stream.write_all(b"354 Go on\r\n").expect("it fits");
+        // Until the test is over, nothing is read.
+        let _ = is_over.recv();
+    });
+    let mut remote = remote(address);
+    remote.deadline = Duration::from_millis(500);
+    let began = std::time::Instant::now();
+    let outcomes = blocking::send(&remote, envelope(1), &vec![b'x'; 32 << 20]).expect("a transaction");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert_eq!(outcomes, [Outcome::NotSent(NotSent::Ended)]);
+    drop(over);
+    server.join().expect("no panic");
+}
+
 /// Who waits for a connection waits no longer than the deadline.
 #[tokio::test]
 async fn a_deadline_bounds_the_wait_for_a_connection() {
