@@ -40,7 +40,8 @@ impl Server {
                 self.put(&reply);
                 return self.end(Closed::Protocol(ProtocolError::TooMuch { what: "octets in a chunk", limit: most }));
             }
-            self.stage = Stage::Chunk(chunk(Fate::Dropped { reply, wrong: true, times: 1 }));
+            let times = if last { self.replies_owed() } else { 1 };
+            self.stage = Stage::Chunk(chunk(Fate::Dropped { reply, wrong: true, times }));
             return self.part_missing();
         }
         if !self.another_part() {
@@ -50,6 +51,21 @@ impl Server {
         if self.message.is_none() {
             self.message = Some(self.receive_chunks());
             self.ask_about(About::Chunks, |answer: Pending<ask::Data>| Event::Data { answer });
+        }
+    }
+
+    /// How many replies a last chunk gets that has no place: one, or over LMTP one for each recipient of its transaction,
+    /// though an earlier chunk was refused and has ended that (RFC 2033, 4.3). The client may have sent this one before it
+    /// knew.
+    //= 2033-4.3-1
+    fn replies_owed(&mut self) -> usize {
+        let bereft = core::mem::take(&mut self.bereft);
+        if self.config.role != Role::Lmtp || !self.config.chunking {
+            1
+        } else if self.dialogue.in_transaction() {
+            self.recipients
+        } else {
+            bereft.max(1)
         }
     }
 
@@ -138,7 +154,13 @@ impl Server {
 
     fn chunk_over(&mut self, chunk: Chunk) {
         match chunk.fate {
-            Fate::Dropped { reply, wrong: true, .. } => self.wrong(reply),
+            Fate::Dropped { times: 0, .. } => {}
+            Fate::Dropped { reply, wrong: true, times } => {
+                for _ in 1..times {
+                    self.put(&reply);
+                }
+                self.wrong(reply);
+            }
             Fate::Dropped { reply, wrong: false, times } => {
                 for _ in 0..times {
                     self.put(&reply);
@@ -211,7 +233,9 @@ impl Server {
     /// 2; RFC 4468, 3.2).
     pub(super) fn part_missing(&mut self) {
         if self.dialogue.in_transaction() {
+            let recipients = self.recipients;
             self.forget_transaction();
+            self.bereft = recipients;
             self.dialogue.message_over();
         }
     }

@@ -289,6 +289,35 @@ fn lmtp_answers_for_each_recipient_after_the_last_chunk() {
     assert_eq!(heard.codes(), [250, 250, 250, 250, 554, 554, 221]);
 }
 
+/// RFC 2033, 4.3: after a chunk that was refused too, a client that has sent the last one behind it reads a reply for each
+/// recipient; and none, if no recipient was accepted.
+//= 2033-4.3-1
+#[test]
+fn lmtp_answers_for_each_recipient_after_a_chunk_that_was_refused() {
+    let mut config = Config::lmtp("mx.example".parse().expect("a name"));
+    config.chunking = true;
+    let envelope = b"LHLO c.example\r\nMAIL FROM:<>\r\nRCPT TO:<x@mx.example>\r\nRCPT TO:<y@mx.example>\r\n";
+    let (bad, good, last) = (bdat(b"a\nb\r\n", false), bdat(b"c\r\n", false), bdat(b"d\r\n", true));
+    let cases: [(&[&[u8]], &[u16]); 7] = [
+        (&[envelope, &bad, &last], &[250, 250, 250, 250, 554, 503, 503]),
+        (&[envelope, &bad, &good, &last], &[250, 250, 250, 250, 554, 503, 503, 503]),
+        // Nothing is owed any more.
+        (&[envelope, &bad, &last, &last], &[250, 250, 250, 250, 554, 503, 503, 503]),
+        (&[envelope, &bad, b"RSET\r\n", &last], &[250, 250, 250, 250, 554, 250, 503]),
+        (&[envelope, &bad, envelope, &last], &[250, 250, 250, 250, 554, 250, 250, 250, 250, 250, 250]),
+        // Without a recipient there is nobody to answer for.
+        (&[b"LHLO c.example\r\nMAIL FROM:<>\r\n", &last, b"NOOP\r\n"], &[250, 250, 250]),
+        (&[b"LHLO c.example\r\n", &last], &[250, 503]),
+    ];
+    for (parts, codes) in cases {
+        let heard = hears(&config, &[parts, &[b"QUIT\r\n"]].concat());
+        assert_eq!(heard.codes(), [&[220], codes, &[221]].concat()[1..], "{:?}", heard.said);
+    }
+    // Over SMTP it is always one.
+    let heard = hears(&self::config(), &[ENVELOPE, b"RCPT TO:<y@mx.example>\r\n", &bad, &last, b"QUIT\r\n"]);
+    assert_eq!(heard.codes()[heard.codes().len() - 3..], [554, 503, 221], "{:?}", heard.said);
+}
+
 #[test]
 fn chunks_obey_the_limits_of_messages() {
     let mut small = config();
