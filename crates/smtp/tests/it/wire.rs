@@ -206,6 +206,66 @@ fn case_44_replies_are_exact_and_safe_to_show() {
     assert!(reply(&[b"550 5.01.1 a"]).unwrap().unwrap().enhanced().is_none(), "no leading zeros");
 }
 
+/// The replies in a stream that comes cut at these places, and how far they were read, or what was wrong with the next.
+fn replies_in(stream: &[u8], cuts: &[usize]) -> (Vec<Reply>, Result<usize, ReplyError>) {
+    let mut reader = ReplyReader::new(3, 40);
+    let (mut replies, mut at) = (vec![], 0);
+    for &end in cuts.iter().chain([&stream.len()]) {
+        loop {
+            match reader.read(&stream[at..end]) {
+                Ok((taken, reply)) => {
+                    at += taken;
+                    if reply.is_none() {
+                        break;
+                    }
+                    replies.extend(reply);
+                }
+                Err(why) => return (replies, Err(why)),
+            }
+        }
+    }
+    (replies, Ok(at))
+}
+
+/// A stream of replies is read the same at every cut, at every two, and octet by octet; and as line by line.
+#[test]
+fn case_44_replies_are_read_the_same_at_every_cut() {
+    let streams: [(&[u8], usize, bool); 10] = [
+        (b"250 OK\r\n", 1, false),
+        (b"250\r\n250 \r\n250-\r\n250\r\n", 3, false),
+        (b"250-mx.example\r\n250-PIPELINING\r\n250 SIZE 1\r\n550-5.1.1 no\r\n550 5.1.1 such\r\n354 Go", 2, false),
+        (b"250-2.0.0 a\r\n250-\r\r\n250 \xff\0\x1b\r\n221 \r\n", 2, false),
+        (b"250 a\r\n250-a\r\n251 b\r\n220 c\r\n", 1, true),
+        (b"250 a\r\n2500\r\n", 1, true),
+        (b"250 a\r\n250-b\r\n250 c\n250 d\r\n", 1, true),
+        (b"250-a\r\n250-b\r\n250-c\r\n250 d\r\n", 0, true),
+        (b"250-01234567890123456789\r\n250 01234567890123456789\r\n", 0, true),
+        (b"\r\n250 a\r\n", 0, true),
+    ];
+    for (stream, count, wrong) in streams {
+        let shown = stream.escape_ascii();
+        let whole = replies_in(stream, &[]);
+        assert_eq!((whole.0.len(), whole.1.is_err()), (count, wrong), "{shown}: {whole:?}");
+        for first in 0..=stream.len() {
+            for second in first..=stream.len() {
+                assert_eq!(replies_in(stream, &[first, second]), whole, "{shown} at {first} and {second}");
+            }
+        }
+        assert_eq!(replies_in(stream, &(0..stream.len()).collect::<Vec<_>>()), whole, "{shown} octet by octet");
+
+        let mut reader = ReplyReader::new(3, 40);
+        let (mut by_line, mut failed, mut rest) = (vec![], false, stream);
+        while let (false, Some(end)) = (failed, rest.windows(2).position(|two| two == b"\r\n")) {
+            match reader.line(&rest[..end]) {
+                Ok(reply) => by_line.extend(reply),
+                Err(_) => failed = true,
+            }
+            rest = &rest[end + 2..];
+        }
+        assert_eq!((&by_line, failed), (&whole.0, wrong), "{shown} line by line");
+    }
+}
+
 #[test]
 fn case_43_replies_are_limited_while_they_are_read() {
     let mut reader = ReplyReader::new(3, 100);
