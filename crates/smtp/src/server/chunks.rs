@@ -59,7 +59,7 @@ impl Server {
     /// knew.
     //= 2033-4.3-1
     fn replies_owed(&mut self) -> usize {
-        let bereft = core::mem::take(&mut self.bereft);
+        let bereft = core::mem::take(&mut self.counts.bereft) as usize;
         if self.config.role != Role::Lmtp || !self.config.chunking {
             1
         } else if self.dialogue.in_transaction() {
@@ -235,7 +235,7 @@ impl Server {
         if self.dialogue.in_transaction() {
             let recipients = self.recipients;
             self.forget_transaction();
-            self.bereft = recipients;
+            self.counts.bereft = u32::try_from(recipients).unwrap_or(u32::MAX);
             self.dialogue.message_over();
         }
     }

@@ -99,8 +99,6 @@ pub struct Server {
     origin: Origin,
     may_xclient: bool,
     recipients: usize,
-    /// Recipients of a transaction that ended with a part of its message refused, until the last part has come.
-    bereft: usize,
     /// Whether this transaction had a RCPT at all.
     rcpt_seen: bool,
     refused_data: bool,
@@ -146,6 +144,8 @@ struct Counts {
     recipients_excess: usize,
     refused: u32,
     chunks: u32,
+    /// Recipients of a transaction that ended with a part of its message refused, until the last part has come.
+    bereft: u32,
 }
 
 impl Server {
@@ -182,7 +182,6 @@ impl Server {
             origin: Origin::default(),
             may_xclient: false,
             recipients: 0,
-            bereft: 0,
             rcpt_seen: false,
             refused_data: false,
             shutting_down: None,
@@ -370,7 +369,7 @@ impl Server {
         self.notes = Notes::default();
         self.counts.chunks = 0;
         self.recipients = 0;
-        self.bereft = 0;
+        self.counts.bereft = 0;
         self.rcpt_seen = false;
         self.counts.recipients_excess = 0;
     }
