@@ -4,13 +4,13 @@ use super::drive::{Actor, drive};
 use super::split;
 use crate::{Applications, Faults, Pair, Rng};
 use bytes::Bytes;
-use postrider_core::{Closed, Instant, Machine, Pending, Secret, Session, Step};
+use postrider_core::{Closed, Direction, Instant, Machine, Pending, Secret, Session, Step, Tap};
 use postrider_sasl::{ApopChallenge, Identity, Login, Mechanism, MechanismName, Plain, ScramCredentials, XOAuth2};
-use postrider_smtp::client::{self, Chunking, Client, Outcome};
+use postrider_smtp::client::{self, Chunking, Client, NotSent, Outcome};
 use postrider_smtp::server::{self, Role, Server};
 use postrider_smtp::wire::{BareNewlines, BodyType, Quirks};
 use postrider_smtp::{Accepted, Delivered, Envelope, HelloName, Mailbox, Refusal};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Answers anything, now or later, and sees to it that no message is asked about but after its transaction.
@@ -270,6 +270,39 @@ fn is_of_lines(message: &[u8]) -> bool {
         })
 }
 
+/// What the wire has seen of a client's message.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    data: bool,
+    chunk: bool,
+    last_chunk: bool,
+    /// The code of the first reply to a chunk.
+    first: Option<u16>,
+}
+
+/// Sees it.
+struct Watch(Arc<Mutex<Seen>>);
+
+impl Tap for Watch {
+    fn line(&mut self, direction: Direction, line: &[u8], _: bool) {
+        let mut seen = self.0.lock().expect("nobody panics with it");
+        match direction {
+            Direction::Out => {
+                seen.data |= line == b"DATA";
+                seen.chunk |= line.starts_with(b"BDAT ");
+                seen.last_chunk |= line.starts_with(b"BDAT ") && line.ends_with(b" LAST");
+            }
+            Direction::In if seen.chunk && line.get(3) != Some(&b'-') => {
+                let code = line.get(..3).and_then(|code| std::str::from_utf8(code).ok()?.parse().ok());
+                seen.first = seen.first.or(code);
+            }
+            Direction::In => {}
+        }
+    }
+
+    fn octets(&mut self, _: Direction, _: u64) {}
+}
+
 /// Sends messages as long as it can, and sees to it that each is finished once.
 #[derive(Default)]
 struct ClientActor {
@@ -280,9 +313,37 @@ struct ClientActor {
     /// Its end was given to the client.
     ended: bool,
     delivered: usize,
+    seen: Arc<Mutex<Seen>>,
 }
 
 impl ClientActor {
+    /// An application for this client.
+    fn of(client: &mut Client) -> Self {
+        let actor = Self::default();
+        client.set_tap(Some(Box::new(Watch(actor.seen.clone()))));
+        actor
+    }
+
+    /// Nothing is claimed that the wire has not seen.
+    fn judge(&self, outcome: &Outcome) {
+        let seen = *self.seen.lock().expect("nobody panics with it");
+        // From here on the server may have the message.
+        let complete = self.ended && seen.data || seen.last_chunk;
+        match outcome {
+            Outcome::Delivered(reply) => assert!(reply.is_done() && complete, "{outcome:?}"),
+            Outcome::Unknown => assert!(complete, "nothing was sent that could be unknown"),
+            Outcome::Refused { reply, .. } => assert!(!reply.is_done(), "{outcome:?}"),
+            Outcome::NotSent(NotSent::Ended) => assert!(!complete, "its end may have been read"),
+            Outcome::NotSent(NotSent::Abandoned | NotSent::BadBody(_)) => {
+                assert!(!self.ended && !complete, "{outcome:?} after its end");
+            }
+            // RFC 5321, 4.3.2: the server has said that it does not know the command, before it took anything.
+            Outcome::NotSent(NotSent::ChunksRefused) => {
+                assert!(seen.chunk && !seen.data && matches!(seen.first, Some(500..=504)), "{:?}", seen.first);
+            }
+        }
+    }
+
     fn send(&mut self, client: &mut Client, rng: &mut Rng) {
         let mut envelope = Envelope::new(mailbox("a@client.example"));
         let recipients = rng.between(1, 3);
@@ -297,6 +358,7 @@ impl ClientActor {
             self.sent += 1;
             self.recipients = recipients;
             self.ended = false;
+            *self.seen.lock().expect("nobody panics with it") = Seen::default();
         }
     }
 }
@@ -319,17 +381,8 @@ impl Actor<Client> for ClientActor {
             Event::Ready | Event::Authenticated(_) => self.send(client, rng),
             Event::Finished { outcomes, .. } => {
                 self.finished += 1;
-                // The last chunk may wait in the client for those before it.
-                let held = client.capabilities().is_some_and(|offered| offered.chunking);
                 assert!(self.finished <= self.sent && outcomes.len() == self.recipients, "{outcomes:?}");
-                for outcome in &outcomes {
-                    match outcome {
-                        Outcome::Delivered(reply) => assert!(reply.is_done() && self.ended, "{outcome:?}"),
-                        Outcome::Unknown => assert!(self.ended, "nothing was sent that could be unknown"),
-                        Outcome::Refused { reply, .. } => assert!(!reply.is_done(), "{outcome:?}"),
-                        Outcome::NotSent(_) => assert!(!self.ended || held, "its end may have been read: {outcome:?}"),
-                    }
-                }
+                outcomes.iter().for_each(|outcome| self.judge(outcome));
                 self.delivered += usize::from(outcomes.iter().any(Outcome::is_delivered));
                 self.send(client, rng);
             }
@@ -380,7 +433,11 @@ fn client(rng: &mut Rng) -> client::Config {
 
 /// A client with any server.
 pub fn smtp_client(data: &[u8]) {
-    drive(data, |rng| (Client::new(Arc::new(client(rng)), 2), ClientActor::default()));
+    drive(data, |rng| {
+        let mut client = Client::new(Arc::new(client(rng)), 2);
+        let actor = ClientActor::of(&mut client);
+        (client, actor)
+    });
 }
 
 /// Both against each other, over any network: nothing is claimed that is not so.
@@ -415,7 +472,9 @@ pub fn smtp_between(data: &[u8]) {
     let (server, client) = (server(&mut rng), client(&mut rng));
     let mut both = Both::default();
     both.0.chunking = server.chunking;
-    let mut pair = Pair::new(seed, faults, Server::new(Arc::new(server), 1), Client::new(Arc::new(client), 2));
+    let mut client = Client::new(Arc::new(client), 2);
+    both.1 = ClientActor::of(&mut client);
+    let mut pair = Pair::new(seed, faults, Server::new(Arc::new(server), 1), client);
     if let Err(failure) = pair.run(&mut both) {
         panic!("{failure}");
     }
