@@ -4,6 +4,7 @@ use crate::counted::Counted;
 use crate::tls::{self, Tls};
 use crate::{LINGER, READ, STALL};
 use postrider_core::{Handshake, Instant, Pending, Session, Step, TlsFailed};
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::mem::MaybeUninit;
@@ -13,11 +14,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 use tokio_rustls::{Accept, Connect, TlsAcceptor, TlsConnector, TlsStream};
 
+/// Events that wait in [`Driver::meanwhile`], before the session is held up. Each holds at most what the session buffers.
+const WAITING: usize = 16;
+
 /// Runs a session over an async byte stream.
 ///
 /// Idle, it holds no buffer of its own.
-pub struct Driver<S, IO> {
+pub struct Driver<S: Session, IO> {
     session: S,
+    /// Events that came while nobody looked.
+    waiting: VecDeque<S::Event>,
     stream: Stream<IO>,
     tls: Tls,
     origin: tokio::time::Instant,
@@ -44,6 +50,7 @@ impl<S: Session, IO: AsyncRead + AsyncWrite + Unpin> Driver<S, IO> {
     pub fn new(session: S, stream: IO, tls: Tls) -> Self {
         Self {
             session,
+            waiting: VecDeque::new(),
             stream: Stream::Plain(Counted::new(stream)),
             tls,
             origin: tokio::time::Instant::now(),
@@ -80,7 +87,31 @@ impl<S: Session, IO: AsyncRead + AsyncWrite + Unpin> Driver<S, IO> {
     /// Cancel-safe: a dropped future loses nothing. Reads, writes, flushes, keeps the session's timers and performs
     /// its TLS handshake while it waits.
     pub async fn next(&mut self) -> Option<S::Event> {
-        poll_fn(|cx| self.poll_next(cx)).await
+        match self.waiting.pop_front() {
+            Some(event) => Some(event),
+            None => poll_fn(|cx| self.poll_next(cx)).await,
+        }
+    }
+
+    /// Awaits `work` while the session goes on: reads, writes, and keeps its time. Events that come meanwhile are kept for
+    /// [`Driver::next`]; from the 16th on, the session is held up. Cancel-safe, as far as `work` is.
+    pub async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        let mut over = false;
+        poll_fn(|cx| {
+            if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                return Poll::Ready(done);
+            }
+            while !over && self.waiting.len() < WAITING {
+                match self.poll_next(cx) {
+                    Poll::Ready(Some(event)) => self.waiting.push_back(event),
+                    Poll::Ready(None) => over = true,
+                    Poll::Pending => break,
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     /// Writes until the session has no output left, without reading or polling it: what to await when a session's

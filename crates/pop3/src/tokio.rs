@@ -59,8 +59,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::{Buf, Bytes};
 use core::future::Future;
-use core::pin::pin;
-use core::task::Poll;
 use postrider_core::{Closed, Misuse, Pending, Secret, SessionId, Text};
 use postrider_io::Tls;
 use postrider_io::tokio::Driver;
@@ -126,35 +124,27 @@ where
     let idle = server.idle_limit();
     let mut driver = Driver::new(server, stream, tls).stall(idle);
     let mut closed = Closed::Eof;
-    let mut early = None;
-    loop {
-        let event = match early.take() {
-            Some(event) => event,
-            None => match driver.next().await {
-                Some(event) => event,
-                None => break,
-            },
-        };
+    while let Some(event) = driver.next().await {
         // An answer that comes too late is stale: the session has answered itself, or has ended.
         match event {
             Event::Open { answer, attempt, .. } => {
-                let opened = meanwhile(&mut driver, &mut early, handler.open(attempt)).await;
+                let opened = driver.meanwhile(handler.open(attempt)).await;
                 let _ = driver.session().answer(answer, opened);
             }
             Event::Scram { answer, user, hash } => {
-                let known = meanwhile(&mut driver, &mut early, handler.scram(&user, hash)).await;
+                let known = driver.meanwhile(handler.scram(&user, hash)).await;
                 let _ = driver.session().answer(answer, known);
             }
             Event::Challenge { answer } => {
-                let made = meanwhile(&mut driver, &mut early, handler.challenge()).await;
+                let made = driver.meanwhile(handler.challenge()).await;
                 let _ = driver.session().answer(answer, made);
             }
             Event::Retrieve { answer, message, .. } => {
-                let sent = send(&mut driver, &mut early, &mut handler, &answer, message).await;
+                let sent = send(&mut driver, &mut handler, &answer, message).await;
                 let _ = driver.session().answer(answer, sent);
             }
             Event::Commit { answer, delete } => {
-                let deleted = meanwhile(&mut driver, &mut early, handler.commit(delete)).await;
+                let deleted = driver.meanwhile(handler.commit(delete)).await;
                 let _ = driver.session().answer(answer, deleted);
             }
             Event::Closed(why) => closed = why,
@@ -169,14 +159,13 @@ where
 /// Writes a message out as the handler reads it and the client takes it.
 async fn send<IO: AsyncRead + AsyncWrite + Unpin>(
     driver: &mut Driver<Server, IO>,
-    early: &mut Option<Event>,
     handler: &mut impl Handler,
     question: &Pending<server::ask::Retrieve>,
     message: u32,
 ) -> Result<(), Refusal> {
     let mut at = 0;
     while driver.session().wants_more(question) {
-        let mut octets = meanwhile(driver, early, handler.read(message, at)).await?;
+        let mut octets = driver.meanwhile(handler.read(message, at)).await?;
         if octets.is_empty() {
             break;
         }
@@ -190,31 +179,6 @@ async fn send<IO: AsyncRead + AsyncWrite + Unpin>(
         }
     }
     Ok(())
-}
-
-/// Awaits `work` while the session goes on. It asks one question at a time, so only one event can come early: the end,
-/// or what follows an answer that the session gave itself.
-async fn meanwhile<T, IO: AsyncRead + AsyncWrite + Unpin>(
-    driver: &mut Driver<Server, IO>,
-    early: &mut Option<Event>,
-    work: impl Future<Output = T>,
-) -> T {
-    let mut work = pin!(work);
-    let mut over = false;
-    core::future::poll_fn(|cx| {
-        if let Poll::Ready(done) = work.as_mut().poll(cx) {
-            return Poll::Ready(done);
-        }
-        if !over && early.is_none() {
-            match pin!(driver.next()).poll(cx) {
-                Poll::Ready(Some(event)) => *early = Some(event),
-                Poll::Ready(None) => over = true,
-                Poll::Pending => {}
-            }
-        }
-        Poll::Pending
-    })
-    .await
 }
 
 /// A connection to a server, to fetch mail over. Dropping it deletes nothing.

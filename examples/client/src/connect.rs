@@ -151,7 +151,7 @@ pub(crate) async fn tcp(settings: &Settings) -> Result<TcpStream, Fault> {
 }
 
 /// A session on its connection.
-pub(crate) struct Line<S> {
+pub(crate) struct Line<S: Session> {
     pub(crate) driver: Driver<S, TcpStream>,
     url: Url,
     timeout: Duration,

@@ -284,6 +284,46 @@ async fn what_the_peer_said_before_it_hung_up_is_heard() {
 }
 
 #[tokio::test]
+async fn the_session_goes_on_while_other_work_is_awaited() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (near, mut far) = tokio::io::duplex(100);
+    let mut driver = async_io::Driver::new(Echo::new(1), near, Tls::None);
+    let work = async {
+        far.write_all(b"one\r\nASK\r\nQUIT\r\n").await.unwrap();
+        let mut echoed = [0; 5];
+        far.read_exact(&mut echoed).await.unwrap();
+        echoed
+    };
+    assert_eq!(&driver.meanwhile(work).await, b"one\r\n");
+    let Some(Event::Asked(pending)) = driver.next().await else { panic!("it was kept") };
+    driver.session().answer(pending, b"ANSWER");
+    assert_eq!(serve(driver).await, Closed::ByPeer);
+}
+
+/// Events wait for who is busy; when there are too many, the session does.
+#[tokio::test]
+async fn a_session_is_held_up_when_nobody_looks_at_its_events() {
+    let (near, far) = tokio::io::duplex(100);
+    let lines: Vec<String> = (0..40).map(|n| format!("line {n}")).collect();
+    let talker = Talker::new(&lines.iter().map(|line| line.as_bytes()).collect::<Vec<_>>());
+    let echo = tokio::spawn(serve(async_io::Driver::new(Echo::new(1), far, Tls::None)));
+    let mut driver = async_io::Driver::new(talker, near, Tls::None);
+    let work = async {
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+    };
+    driver.meanwhile(work).await;
+    assert_eq!(driver.session().next, 16);
+    // And it goes on when they are taken.
+    for line in lines {
+        assert_eq!(driver.next().await.as_deref(), Some(line.as_bytes()));
+    }
+    assert_eq!(driver.next().await, None);
+    assert_eq!(echo.await.unwrap(), Closed::Eof);
+}
+
+#[tokio::test]
 async fn a_dropped_connection_is_the_end_of_the_stream() {
     let (near, far) = tokio::io::duplex(100);
     drop(far);

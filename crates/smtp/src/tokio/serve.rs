@@ -4,23 +4,16 @@ use crate::outcome::{Accepted, Delivered, Refusal};
 use crate::server::{self, Event, Server};
 use crate::wire::{EtrnTarget, MailParams, RcptParams, Url};
 use crate::{ForwardPath, HelloName, ReversePath};
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use bytes::Bytes;
 use core::future::Future;
-use core::pin::pin;
-use core::task::Poll;
-use postrider_core::{Closed, Security, Session, SessionId};
+use postrider_core::{Closed, Security, SessionId};
 use postrider_io::Tls;
 use postrider_io::tokio::Driver;
 use postrider_sasl::{ApopChallenge, Attempt, Denied, Identity, ScramAnswer, ScramHash};
 use std::io;
 use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncWrite};
-
-/// Events that wait while a handler is busy, before the session is held up. Each holds at most what the session
-/// buffers.
-const WAITING: usize = 16;
 
 /// What a server decides. Each method has a safe answer already; a server that takes mail has at least
 /// [`Handler::rcpt`] and [`Handler::message`] of its own.
@@ -188,63 +181,62 @@ where
     run(Driver::new(Server::with_peer(config, id, peer), stream, tls), handler).await
 }
 
-async fn run<IO>(driver: Driver<Server, IO>, mut handler: impl Handler) -> io::Result<Closed>
+async fn run<IO>(mut driver: Driver<Server, IO>, mut handler: impl Handler) -> io::Result<Closed>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let mut at = Loop { driver, waiting: VecDeque::new() };
     let mut closed = Closed::Eof;
-    while let Some(event) = at.next().await {
+    while let Some(event) = driver.next().await {
         let mut late = None;
         match event {
             Event::Hello { answer, name } => {
-                let verdict = at.meanwhile(handler.hello(&name)).await;
-                late = at.driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
+                let verdict = driver.meanwhile(handler.hello(&name)).await;
+                late = driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
             }
             Event::Auth { answer, attempt } => {
-                let verdict = at.meanwhile(handler.auth(attempt)).await;
-                late = at.driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
+                let verdict = driver.meanwhile(handler.auth(attempt)).await;
+                late = driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
             }
             Event::Scram { answer, user, hash } => {
-                let verdict = at.meanwhile(handler.scram(&user, hash)).await;
-                late = at.driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
+                let verdict = driver.meanwhile(handler.scram(&user, hash)).await;
+                late = driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
             }
             Event::Challenge { answer } => {
-                let verdict = at.meanwhile(handler.challenge()).await;
-                late = at.driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
+                let verdict = driver.meanwhile(handler.challenge()).await;
+                late = driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
             }
             Event::Mail { answer, from, params } => {
-                let client = ClientInfo::of(at.driver.session());
-                let verdict = at.meanwhile(handler.mail(&client, &from, &params)).await;
-                late = at.driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
+                let client = ClientInfo::of(driver.session());
+                let verdict = driver.meanwhile(handler.mail(&client, &from, &params)).await;
+                late = driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
             }
             Event::Rcpt { answer, to, params } => {
-                let verdict = at.meanwhile(handler.rcpt(&to, &params)).await;
-                late = at.driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
+                let verdict = driver.meanwhile(handler.rcpt(&to, &params)).await;
+                late = driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
             }
             Event::Data { answer } => {
-                let verdict = at.meanwhile(handler.data()).await;
-                late = at.driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
+                let verdict = driver.meanwhile(handler.data()).await;
+                late = driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
             }
-            Event::Body(octets) => at.meanwhile(handler.body(octets)).await,
+            Event::Body(octets) => driver.meanwhile(handler.body(octets)).await,
             Event::Message { answer, size } => {
-                let verdict = at.meanwhile(handler.message(size)).await;
-                late = at.driver.session().answer(answer, verdict).err().map(|_| TooLate::Message);
+                let verdict = driver.meanwhile(handler.message(size)).await;
+                late = driver.session().answer(answer, verdict).err().map(|_| TooLate::Message);
             }
-            Event::Reset => at.meanwhile(handler.reset()).await,
+            Event::Reset => driver.meanwhile(handler.reset()).await,
             Event::Verify { answer, what } => {
-                let verdict = at.meanwhile(handler.verify(&what)).await;
-                late = at.driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
+                let verdict = driver.meanwhile(handler.verify(&what)).await;
+                late = driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
             }
             Event::Etrn { answer, target } => {
-                let client = ClientInfo::of(at.driver.session());
-                let verdict = at.meanwhile(handler.etrn(&client, &target)).await;
-                late = at.driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
+                let client = ClientInfo::of(driver.session());
+                let verdict = driver.meanwhile(handler.etrn(&client, &target)).await;
+                late = driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
             }
             Event::Burl { answer, url, last } => {
-                let client = ClientInfo::of(at.driver.session());
-                let verdict = at.meanwhile(handler.burl(&client, &url, last)).await;
-                late = at.driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
+                let client = ClientInfo::of(driver.session());
+                let verdict = driver.meanwhile(handler.burl(&client, &url, last)).await;
+                late = driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
             }
             Event::Closed(why) => closed = why,
         }
@@ -252,43 +244,8 @@ where
             handler.late(what).await;
         }
     }
-    match at.driver.error() {
+    match driver.error() {
         Some(error) => Err(error.kind().into()),
         None => Ok(closed),
-    }
-}
-
-/// A driver, and the events that came while nobody looked.
-struct Loop<S: Session, IO> {
-    driver: Driver<S, IO>,
-    waiting: VecDeque<S::Event>,
-}
-
-impl<S: Session, IO: AsyncRead + AsyncWrite + Unpin> Loop<S, IO> {
-    async fn next(&mut self) -> Option<S::Event> {
-        match self.waiting.pop_front() {
-            Some(event) => Some(event),
-            None => self.driver.next().await,
-        }
-    }
-
-    /// Awaits `work` while the session goes on.
-    async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> T {
-        let mut work = pin!(work);
-        let mut over = false;
-        core::future::poll_fn(|cx| {
-            if let Poll::Ready(done) = work.as_mut().poll(cx) {
-                return Poll::Ready(done);
-            }
-            while !over && self.waiting.len() < WAITING {
-                match pin!(self.driver.next()).poll(cx) {
-                    Poll::Ready(Some(event)) => self.waiting.push_back(event),
-                    Poll::Ready(None) => over = true,
-                    Poll::Pending => break,
-                }
-            }
-            Poll::Pending
-        })
-        .await
     }
 }
