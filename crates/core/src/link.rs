@@ -199,6 +199,13 @@ impl Link {
         &self.input
     }
 
+    /// [`Link::input`], if it begins with a line that was not searched for its end yet; nothing otherwise. Who reads many
+    /// lines at once begins here and leaves what is not complete to [`Link::line`], so that octets that come one by one
+    /// are not read again for each of them.
+    pub fn unsearched(&self) -> &[u8] {
+        if self.searched == 0 && !self.skipping { &self.input } else { &[] }
+    }
+
     /// Reads and drops the first `n` octets of [`Link::input`].
     pub fn advance(&mut self, n: usize) {
         self.input.advance(n);

@@ -71,7 +71,7 @@
 //!             let _ = driver.session().unique_ids(None)?;
 //!             let _ = driver.session().quit()?; // Nothing was deleted, so nothing goes.
 //!         }
-//!         Event::UniqueId { message, id, .. } => println!("{message} {id:?}"),
+//!         Event::UniqueIds { ids, .. } => ids.iter().for_each(|(message, id)| println!("{message} {id:?}")),
 //!         Event::Completed { result: Err(why), .. } => return Err(why.to_string().into()),
 //!         Event::Closed(why) => println!("{why}"),
 //!         _ => {}
@@ -99,5 +99,5 @@ pub mod wire;
 
 pub use wire::{
     Capabilities, Command, CommandError, Expire, LanguageRange, LoginDelay, MessageMeta, PopUrl, Refusal, ResponseCode,
-    UniqueId, UniqueIdError, Verb,
+    UniqueId, UniqueIdError, UniqueIdRef, UniqueIds, Verb,
 };

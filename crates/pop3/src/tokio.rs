@@ -52,7 +52,7 @@
 
 use crate::client::{self, Client, CommandId};
 use crate::server::{self, Event, Server};
-use crate::wire::{Capabilities, MessageMeta, Refusal, UniqueId};
+use crate::wire::{Capabilities, MessageMeta, Refusal, UniqueId, UniqueIdRef};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -269,10 +269,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         let of = self.driver.session().list(None)?;
         let mut listed = Vec::new();
         let see = |event| {
-            if let client::Event::Listing { of: about, message, size } = event
+            if let client::Event::Listing { of: about, sizes } = event
                 && about == of
             {
-                listed.push((message, size));
+                listed.extend(sizes);
             }
         };
         self.complete(of, see).await?;
@@ -287,10 +287,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         let of = self.driver.session().unique_ids(None)?;
         let mut listed = Vec::new();
         let see = |event| {
-            if let client::Event::UniqueId { of: about, message, id } = event
+            if let client::Event::UniqueIds { of: about, ids } = event
                 && about == of
             {
-                listed.push((message, id));
+                listed.extend(ids.iter().map(|(message, id)| (message, id.map(UniqueIdRef::to_owned))));
             }
         };
         self.complete(of, see).await?;

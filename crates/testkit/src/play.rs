@@ -54,6 +54,8 @@ pub trait Adapter: Sized {
 pub enum Shown<Q> {
     /// `! text`
     Event(String),
+    /// As many `! text` as there are: what an event reports at once that other cuts of the wire give to several.
+    Events(Vec<String>),
     /// `? text = ...`
     Question(String, Q),
     /// Octets of something streamed: `! label octets`. Cut as the wire was, so it is compared joined together.
@@ -521,6 +523,7 @@ impl<'t, A: Adapter> Run<'t, A> {
                         self.closed |= text.starts_with("closed");
                         self.seen.push_back(Seen::Text(text));
                     }
+                    Shown::Events(texts) => self.seen.extend(texts.into_iter().map(Seen::Text)),
                     Shown::Question(text, question) => self.asked.push((text, question)),
                     Shown::Octets(label, octets) => match self.seen.back_mut() {
                         _ if octets.is_empty() => {}

@@ -2,11 +2,16 @@
 
 use super::{Answer, Client, Command, Event, Login, Phase, Sent, What};
 use crate::wire::{
-    Capabilities, Refusal, StatusLine, UniqueId, Verb, drop_listing, language_listing, scan_listing, unique_id_listing,
+    Capabilities, Refusal, StatusLine, UniqueId, UniqueIds, Verb, drop_listing, language_listing, scan_listing,
+    scan_listings, scan_unique_ids, unique_id_listing,
 };
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use postrider_core::{Closed, Framed, LineRule, ProtocolError, Text, Unstuffer};
 use postrider_sasl::{ApopChallenge, line};
+
+/// Lines of a listing that are reported at once.
+const AT_ONCE: usize = 1024;
 
 impl Client {
     /// Does one thing with what came, and says whether there was one to do.
@@ -39,6 +44,9 @@ impl Client {
             }
             return !bytes.is_empty() || ended || self.end_of_stream();
         }
+        if self.lines_at_once() {
+            return true;
+        }
         let limit = self.config.limits.line;
         match self.link.line(limit) {
             Framed::Line(line) => {
@@ -61,6 +69,37 @@ impl Client {
             }
             Framed::More => self.end_of_stream(),
         }
+    }
+
+    /// Reads lines of LIST and UIDL for as long as nothing is unusual about them, in one pass, and says whether there
+    /// were any.
+    fn lines_at_once(&mut self) -> bool {
+        let Answer::Lines(_, count) = &mut self.answer else { return false };
+        let Some(Sent { verb: verb @ (Verb::List | Verb::Uidl), id: Some(of), .. }) = self.waiting.front() else {
+            return false;
+        };
+        let (octets, limits) = (self.link.unsearched(), &self.config.limits);
+        if octets.is_empty() || self.link.is_tapped() {
+            return false; // A tap is shown each line.
+        }
+        let left = limits.listing.saturating_sub(*count);
+        let most = AT_ONCE.min(usize::try_from(left).unwrap_or(AT_ONCE));
+        let event = if *verb == Verb::List {
+            let mut sizes = Vec::new();
+            let read = scan_listings(octets, limits.line, most, &mut sizes);
+            self.link.advance(read);
+            *count += sizes.len() as u64;
+            (!sizes.is_empty()).then_some(Event::Listing { of: *of, sizes })
+        } else {
+            let mut entries = Vec::new();
+            let read = scan_unique_ids(octets, limits.line, most, &mut entries);
+            *count += entries.len() as u64;
+            (read > 0).then(|| Event::UniqueIds { of: *of, ids: UniqueIds::new(self.link.take(read), entries) })
+        };
+        let Some(event) = event else { return false };
+        self.patience.arm(limits.reply);
+        self.events.push_back(event);
+        true
     }
 
     /// Drops a second `+OK` before a message.
@@ -208,7 +247,7 @@ impl Client {
                 Err(error) => return self.malformed(error, line),
             },
             Verb::List => match scan_listing(words) {
-                Ok((message, size)) => self.events.push_back(Event::Listing { of, message, size }),
+                Ok(size) => self.events.push_back(Event::Listing { of, sizes: Vec::from([size]) }),
                 Err(error) => return self.malformed(error, line),
             },
             Verb::Uidl => {
@@ -216,12 +255,12 @@ impl Client {
                 let alone = self.config.quirks.unique_id_without_number;
                 match unique_id_listing(words) {
                     Ok((message, id)) if !alone || message == asked || id.is_some() => {
-                        self.events.push_back(Event::UniqueId { of, message, id });
+                        self.events.push_back(Event::UniqueIds { of, ids: UniqueIds::one(message, id) });
                     }
                     Err(error) if !alone => return self.malformed(error, line),
                     Ok(_) | Err(_) => {
                         let id = UniqueId::new(text.as_str().trim()).ok();
-                        self.events.push_back(Event::UniqueId { of, message: asked, id });
+                        self.events.push_back(Event::UniqueIds { of, ids: UniqueIds::one(asked, id) });
                     }
                 }
             }
@@ -313,11 +352,11 @@ impl Client {
             Some(_) | None => line,
         };
         let event = if sent.verb == Verb::List {
-            scan_listing(words).map(|(message, size)| Event::Listing { of, message, size })
+            scan_listing(words).map(|size| Event::Listing { of, sizes: Vec::from([size]) })
         } else if sent.verb == Verb::Lang {
             language_listing(line).map(|(tag, name)| Event::Language { of, tag, name })
         } else {
-            unique_id_listing(words).map(|(message, id)| Event::UniqueId { of, message, id })
+            unique_id_listing(words).map(|(message, id)| Event::UniqueIds { of, ids: UniqueIds::one(message, id) })
         };
         match event {
             Ok(event) => self.events.push_back(event),

@@ -37,7 +37,7 @@
 //! ```
 
 use super::Event;
-use crate::wire::UniqueId;
+use crate::wire::{UniqueId, UniqueIdRef};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
@@ -85,14 +85,16 @@ impl Maildrop {
         Self { messages: BTreeMap::new(), limit }
     }
 
-    /// Takes what an event says of a message; events that say nothing of one are passed over.
+    /// Takes what an event says of messages; events that say nothing of any are passed over.
     ///
     /// # Errors
     /// [`TooManyMessages`] if there are more than the limit.
     pub fn take(&mut self, event: &Event) -> Result<(), TooManyMessages> {
         match event {
-            Event::Listing { message, size, .. } => self.size(*message, *size),
-            Event::UniqueId { message, id, .. } => self.unique_id(*message, id.clone()),
+            Event::Listing { sizes, .. } => sizes.iter().try_for_each(|(message, size)| self.size(*message, *size)),
+            Event::UniqueIds { ids, .. } => {
+                ids.iter().try_for_each(|(message, id)| self.unique_id(message, id.map(UniqueIdRef::to_owned)))
+            }
             Event::Ready
             | Event::Dismissed(_)
             | Event::Status { .. }

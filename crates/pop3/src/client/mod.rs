@@ -19,7 +19,7 @@ pub use config::{Config, Limits, Quirks};
 pub use memory::{Listed, Maildrop, Memory, NoMemory, Plan, TooManyMessages};
 
 use crate::dialogue::{Dialogue, State};
-use crate::wire::{Capabilities, LanguageRange, Refusal, UniqueId, Verb};
+use crate::wire::{Capabilities, LanguageRange, Refusal, UniqueIds, Verb};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -52,23 +52,19 @@ pub enum Event {
         /// Their octets.
         size: u64,
     },
-    /// A message in the answer to LIST.
+    /// Messages in the answer to LIST: all that one piece of it holds.
     Listing {
         /// The command.
         of: CommandId,
-        /// Its number.
-        message: u32,
-        /// Its octets; some servers only guess.
-        size: u64,
+        /// Their numbers and octets, in the server's order; some servers only guess the octets.
+        sizes: Vec<(u32, u64)>,
     },
-    /// A message in the answer to UIDL.
-    UniqueId {
+    /// Messages in the answer to UIDL: all that one piece of it holds.
+    UniqueIds {
         /// The command.
         of: CommandId,
-        /// Its number.
-        message: u32,
-        /// Its id. `None` if the server gives it none, or one that cannot be: it then has to be known by its contents.
-        id: Option<UniqueId>,
+        /// Their numbers and ids. A message may have none: it then has to be known by its contents.
+        ids: UniqueIds,
     },
     /// A language in the answer to LANG without an argument.
     Language {

@@ -1,6 +1,8 @@
 //! What LIST, UIDL and STAT say of messages (RFC 1939, 5 and 7).
 
-use super::number::{leading_number, saturated};
+use super::number::{leading_number, saturated, short_number};
+use alloc::vec::Vec;
+use bytes::Bytes;
 use core::fmt;
 use postrider_core::ParseError;
 
@@ -66,7 +68,99 @@ impl UniqueId {
 
     /// The id.
     pub fn as_str(&self) -> &str {
-        core::str::from_utf8(&self.octets[..usize::from(self.length)]).expect("it is ASCII, as was checked")
+        ascii(&self.octets[..usize::from(self.length)])
+    }
+}
+
+/// A [`UniqueId`] where it stands in what was received.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UniqueIdRef<'a>(&'a [u8]);
+
+impl<'a> UniqueIdRef<'a> {
+    /// The id.
+    pub fn as_str(self) -> &'a str {
+        ascii(self.0)
+    }
+
+    /// The id, as octets from `!` to `~`.
+    pub fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// The id to be kept.
+    pub fn to_owned(self) -> UniqueId {
+        UniqueId::of_visible(self.0).expect("it is one, as was checked")
+    }
+}
+
+fn ascii(id: &[u8]) -> &str {
+    core::str::from_utf8(id).expect("it is ASCII, as was checked")
+}
+
+impl fmt::Display for UniqueIdRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for UniqueIdRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+/// Messages and their ids, out of an answer to UIDL. The ids stand in the buffer they were received in, which is freed
+/// with this.
+#[derive(Clone)]
+pub struct UniqueIds {
+    octets: Bytes,
+    entries: Vec<IdEntry>,
+}
+
+/// A message, and where its id is. The length is 0 if it has none.
+#[derive(Clone, Copy)]
+pub(crate) struct IdEntry {
+    message: u32,
+    at: u32,
+    length: u32,
+}
+
+impl UniqueIds {
+    pub(crate) fn new(octets: Bytes, entries: Vec<IdEntry>) -> Self {
+        Self { octets, entries }
+    }
+
+    /// Of one message.
+    pub(crate) fn one(message: u32, id: Option<UniqueId>) -> Self {
+        let octets = id.as_ref().map_or_else(Bytes::new, |id| Bytes::copy_from_slice(id.as_str().as_bytes()));
+        let entry = IdEntry { message, at: 0, length: octets.len() as u32 };
+        Self { octets, entries: Vec::from([entry]) }
+    }
+
+    /// The messages in the server's order, each with its id: `None` if the server gives it none, or one that cannot be.
+    /// Such a message has to be known by its contents.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (u32, Option<UniqueIdRef<'_>>)> {
+        self.entries.iter().map(|entry| {
+            let at = entry.at as usize;
+            let id = (entry.length > 0).then(|| UniqueIdRef(&self.octets[at..at + entry.length as usize]));
+            (entry.message, id)
+        })
+    }
+
+    /// How many messages these are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none, which no client reports.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+impl fmt::Debug for UniqueIds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
     }
 }
 
@@ -82,14 +176,24 @@ impl fmt::Debug for UniqueId {
     }
 }
 
-/// How many octets from `!` to `~` the line begins with.
+/// How many octets from `!` to `~` the line begins with. Eight are looked at together, as a word whose lowest octet is the
+/// first.
+#[inline]
 fn visible(line: &[u8]) -> usize {
-    let is_visible = |b: u8| b.wrapping_sub(b'!') < 94;
-    // Mostly all are: to look at them together takes no branch for each.
-    if line.iter().fold(true, |all, b| all & is_visible(*b)) {
-        return line.len();
+    let (words, rest) = line.as_chunks();
+    let mut at = 0;
+    for word in words {
+        let octets = u64::from_le_bytes(*word);
+        // The highest bit of an octet that is less than `!`, that is DEL, that is not ASCII. What is borrowed and carried
+        // only spoils octets after one of those.
+        let (blank, del) = (octets.wrapping_sub(0x2121_2121_2121_2121), octets.wrapping_add(0x0101_0101_0101_0101));
+        let others = (blank | del | octets) & 0x8080_8080_8080_8080;
+        if others != 0 {
+            return at + (others.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
     }
-    line.iter().position(|b| !is_visible(*b)).unwrap_or(line.len())
+    at + rest.iter().position(|b| !(b'!'..=b'~').contains(b)).unwrap_or(rest.len())
 }
 
 /// Reads a number that is a word, with the blanks around it. Also gives what follows.
@@ -140,4 +244,86 @@ pub fn unique_id_listing(line: &[u8]) -> Result<(u32, Option<UniqueId>), ParseEr
     let (id, after) = rest.split_at(visible(rest));
     let is_word = matches!(after, [] | [b' ' | b'\t', ..]);
     Ok((saturated(message), if is_word { UniqueId::of_visible(id) } else { None }))
+}
+
+/// No line that is read at once is longer: a short number, a blank and the longest id.
+const USUAL: usize = 7 + 1 + LONGEST;
+
+/// Reads lines of an answer to LIST from where `octets` begin, as [`scan_listing`] reads each, until `most` are read or
+/// one is not complete, longer than `limit`, or none of a listing. Says how many octets were read.
+pub(crate) fn scan_listings(octets: &[u8], limit: usize, most: usize, sizes: &mut Vec<(u32, u64)>) -> usize {
+    let mut rest = octets;
+    for _ in 0..most {
+        // How nearly all lines are: digits, a blank, digits, CRLF.
+        if let Some((message, [b' ', size @ ..])) = short_number(rest)
+            && let Some((size, [b'\r', b'\n', after @ ..])) = short_number(size)
+            && limit >= USUAL
+        {
+            sizes.push((message, size.into()));
+            rest = after;
+            continue;
+        }
+        let Some((line, after)) = line_within(rest, limit) else { break };
+        let Ok(size) = scan_listing(line) else { break };
+        sizes.push(size);
+        rest = after;
+    }
+    octets.len() - rest.len()
+}
+
+/// As [`scan_listings`], for UIDL and [`unique_id_listing`].
+pub(crate) fn scan_unique_ids(octets: &[u8], limit: usize, most: usize, ids: &mut Vec<IdEntry>) -> usize {
+    let mut rest = octets;
+    for _ in 0..most {
+        if let Some((message, [b' ', id @ ..])) = short_number(rest)
+            && let at = octets.len() - id.len()
+            && let length = visible(id)
+            && let [b'\r', b'\n', after @ ..] = &id[length..]
+            && (1..=LONGEST).contains(&length)
+            && limit >= USUAL
+        {
+            ids.push(IdEntry { message, at: at as u32, length: length as u32 });
+            rest = after;
+            continue;
+        }
+        let Some((line, after)) = line_within(rest, limit) else { break };
+        let Some((message, id)) = word(line) else { break };
+        let at = octets.len() - rest.len() + line.len() - id.len();
+        let length = visible(id);
+        let is_id = length <= LONGEST && matches!(id[length..], [] | [b' ' | b'\t', ..]);
+        ids.push(IdEntry { message: saturated(message), at: at as u32, length: if is_id { length as u32 } else { 0 } });
+        rest = after;
+    }
+    octets.len() - rest.len()
+}
+
+/// The first line, without its end, and what follows it.
+#[cold]
+fn line_within(octets: &[u8], limit: usize) -> Option<(&[u8], &[u8])> {
+    let lf = memchr::memchr(b'\n', &octets[..octets.len().min(limit.saturating_add(2))])?;
+    let line = octets[..lf].strip_suffix(b"\r").unwrap_or(&octets[..lf]);
+    (line.len() <= limit).then_some((line, &octets[lf + 1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::visible;
+
+    #[test]
+    fn what_is_visible_ends_with_the_first_octet_that_is_not() {
+        for length in 0..20 {
+            for at in 0..length {
+                for octet in 0..=u8::MAX {
+                    for usual in [b'!', b'~', b'm'] {
+                        let mut line = [usual; 20];
+                        line[at] = octet;
+                        // What is borrowed or carried from it must not reach what is before it.
+                        line[at + 1..].fill(if octet == 0xff { 0x7e } else { 0x20 });
+                        let want = line[..length].iter().position(|b| !(b'!'..=b'~').contains(b)).unwrap_or(length);
+                        assert_eq!(visible(&line[..length]), want, "{:?}", &line[..length]);
+                    }
+                }
+            }
+        }
+    }
 }

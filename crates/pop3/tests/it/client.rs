@@ -52,9 +52,17 @@ impl Adapter for ClientAdapter {
                 }
             },
             Event::Status { of, messages, size } => format!("{}: {messages} messages, {size} octets", name(&of)),
-            Event::Listing { of, message, size } => format!("{}: {message} has {size} octets", name(&of)),
-            Event::UniqueId { of, message, id: Some(id) } => format!("{}: {message} is {id}", name(&of)),
-            Event::UniqueId { of, message, id: None } => format!("{}: {message} has no id", name(&of)),
+            Event::Listing { of, sizes } => {
+                let shown = |(message, size)| format!("{}: {message} has {size} octets", name(&of));
+                return Shown::Events(sizes.into_iter().map(shown).collect());
+            }
+            Event::UniqueIds { of, ids } => {
+                let shown = |(message, id)| match id {
+                    Some(id) => format!("{}: {message} is {id}", name(&of)),
+                    None => format!("{}: {message} has no id", name(&of)),
+                };
+                return Shown::Events(ids.iter().map(shown).collect());
+            }
             Event::Language { of, tag, name: called } => format!("{}: {tag} is {called}", name(&of)),
             Event::Body { bytes, .. } => return Shown::Octets("body", bytes),
             Event::Completed { of, result: Ok(text) } => format!("{}: yes {text}", name(&of)).trim_end().to_owned(),
@@ -132,4 +140,128 @@ fn of_a_status_line_of_a_gigabyte_little_is_taken() {
         }
     }
     panic!("the session goes on");
+}
+
+/// What a client reports of an answer to LIST or UIDL that comes in such pieces, and how its session ends.
+fn listed(answer: &[u8], piece: usize, ids: bool, limits: (usize, u64)) -> (Vec<String>, Option<String>) {
+    let mut config = Config::default();
+    config.dangerous_plaintext_login = true;
+    config.capabilities = false;
+    (config.limits.line, config.limits.listing) = limits;
+    let mut client = Client::new(Arc::new(config), 1);
+    let (mut lines, mut end) = (vec![], None);
+    let mut hear = |client: &mut Client, octets: &[u8]| {
+        let _ = client.receive(octets); // Nothing is taken after the end.
+        while let Step::Event(event) = client.poll(Instant::ORIGIN) {
+            match event {
+                Event::Listing { sizes, .. } => lines.extend(sizes.iter().map(|size| format!("{size:?}"))),
+                Event::UniqueIds { ids, .. } => lines.extend(ids.iter().map(|id| format!("{id:?}"))),
+                Event::Completed { result, .. } => lines.push(format!("{result:?}")),
+                Event::Closed(why) => end = Some(why.to_string()),
+                _ => {}
+            }
+        }
+        client.sent(client.output().len());
+    };
+    hear(&mut client, b"+OK\r\n");
+    client.login("ann", Secret::new("secret".into())).expect("it is ready");
+    for _ in 0..2 {
+        hear(&mut client, b"");
+        hear(&mut client, b"+OK\r\n");
+    }
+    let _ = if ids { client.unique_ids(None) } else { client.list(None) }.expect("somebody has logged in");
+    hear(&mut client, b"");
+    for piece in answer.chunks(piece) {
+        hear(&mut client, piece);
+    }
+    (lines, end)
+}
+
+#[test]
+fn a_listing_is_the_same_however_it_was_cut() {
+    let (longest, too_long) = ("x".repeat(70), "x".repeat(71));
+    // What is usual, what is odd, and what is none.
+    let sizes = [
+        "1 2",
+        "1234567 7654321",
+        "12345678 1",
+        "1 12345678",
+        "0 0",
+        "007 08",
+        "1  2",
+        " 1 2",
+        "1\t2",
+        "1 2 more",
+        "1 2 ",
+        ".1 2",
+        "+OK 1 2",
+        "4294967296 1",
+        "1 18446744073709551615",
+        "1 18446744073709551616",
+        "1 99999999999999999999999",
+        "1",
+        "1 x",
+        "1 2x",
+        "1 -2",
+        "-1 2",
+        "",
+        "x",
+        "1 2\r",
+    ];
+    let ids = [
+        "1 a",
+        "1234567 abcdefgh",
+        "12345678 abcdefgh",
+        "1 abcdefg",
+        "1 !~",
+        "1  a",
+        "1   a",
+        "1 a b",
+        "1\ta",
+        "1",
+        "1 ",
+        "1 a\u{7f}",
+        "1 \u{e9}bcdefghijklm",
+        "1 a\u{1}bcdefghijklmnop",
+        ".1 a",
+        "+OK 1 a",
+        "+OK 1",
+        "x a",
+        "",
+        "-1 a",
+        "99999999999 a",
+        "1 abcdefgh\r",
+    ];
+    let ids = ids.into_iter().map(str::to_owned).chain([format!("1 {longest}"), format!("1 {too_long}")]);
+    let cases = sizes.iter().map(|line| (false, (*line).to_owned())).chain(ids.map(|line| (true, line)));
+    for (ids, line) in cases {
+        for end in ["\r\n", "\n"] {
+            for limits in [(8192, 1000), (20, 1000), (8192, 2), (5, 1000)] {
+                let usual = if ids { "3 c\r\n" } else { "3 4\r\n" };
+                let answer = format!("+OK\r\n{usual}{line}{end}{usual}.\r\n");
+                let by_octet = listed(answer.as_bytes(), 1, ids, limits);
+                for piece in (2..20).chain([answer.len()]) {
+                    let by_piece = listed(answer.as_bytes(), piece, ids, limits);
+                    assert_eq!(by_piece, by_octet, "{answer:?} in pieces of {piece}, {limits:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_listing_of_any_length_is_whole() {
+    for (ids, count) in [(false, 5000), (true, 5000), (false, 1024), (true, 1023)] {
+        let line = |n: u32| if ids { format!("{n} id-{n}\r\n") } else { format!("{n} {}\r\n", n * 3) };
+        let answer = format!("+OK\r\n{}.\r\n", (1..=count).map(line).collect::<String>());
+        for piece in [1460, 16 << 10, 60 << 10] {
+            let (lines, end) = listed(answer.as_bytes(), piece, ids, (8192, 5000));
+            assert_eq!(end, None);
+            assert_eq!(lines.len(), count as usize + 2, "and the answers to PASS and LIST");
+            for (n, line) in (1..=count).zip(&lines[1..]) {
+                let want = if ids { format!("({n}, Some(\"id-{n}\"))") } else { format!("({n}, {})", n * 3) };
+                assert_eq!(*line, want);
+            }
+        }
+    }
 }

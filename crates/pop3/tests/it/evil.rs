@@ -130,7 +130,8 @@ impl Application<Client> for Reader {
                     self.body.extend_from_slice(&bytes);
                 }
             }
-            Event::Listing { .. } | Event::UniqueId { .. } => self.lines += 1,
+            Event::Listing { sizes, .. } => self.lines += sizes.len() as u64,
+            Event::UniqueIds { ids, .. } => self.lines += ids.len() as u64,
             Event::Closed(why) => self.closed.push(why),
             _ => {}
         }

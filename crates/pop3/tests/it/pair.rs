@@ -121,7 +121,9 @@ impl Applications<Server, Client> for World {
                 result.expect("everything else is answered yes");
                 self.retrieved.extend(self.retrieving.get(&of));
             }
-            client::Event::UniqueId { id, .. } => self.ids.push(id.expect("every message has one").to_string()),
+            client::Event::UniqueIds { ids, .. } => {
+                self.ids.extend(ids.iter().map(|(_, id)| id.expect("every message has one").to_string()));
+            }
             client::Event::Body { of, bytes } => {
                 self.bodies.entry(self.retrieving[&of]).or_default().extend_from_slice(&bytes);
             }
