@@ -1,7 +1,7 @@
-//! SMTP beside smtp-proto and lettre.
+//! SMTP beside smtp-proto, lettre and mail-send.
 
 mod work;
 
 fn main() {
-    work::clock(&work::smtp::GROUPS);
+    work::clock(&[&work::smtp::GROUPS[..], &work::smtp::LARGE_GROUPS].concat());
 }

@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 use mail_send::SmtpClient;
 use memchr::{memchr, memchr_iter};
 use postrider_benches::{smtp_commands, smtp_data, smtp_ehlo, smtp_replies, text};
-use postrider_core::{Instant, LineRule, Machine, OnFlaw, Session, Step, Unstuffer};
+use postrider_core::{Instant, LineRule, Machine, OnFlaw, Part, Session, Step, Unstuffer};
 use postrider_smtp::client::{self, Client};
 use postrider_smtp::server::{Config, Event, Server};
 use postrider_smtp::wire::{BareNewlines, Body, Capabilities, Command, DataReader, DataWriter, Quirks, ReplyReader};
@@ -29,20 +29,28 @@ use super::{Amount, Work};
 const READ: usize = 16 << 10;
 /// What comes in one packet.
 const PACKET: usize = 1460;
+/// A message that stays in a cache.
+const MESSAGE: usize = 1 << 20;
+/// A message that no cache holds.
+const LARGE: usize = 192 << 20;
 
 /// Each makes its input when it is called, and work of one group.
 pub const GROUPS: [fn() -> Vec<Work>; 10] = [
     commands,
     replies,
     ehlo,
-    || data_in("smtp DATA in, ordinary text", 5),
-    || data_in("smtp DATA in, every line dotted", 1000),
-    || data_out("smtp DATA out, ordinary text", 5),
-    || data_out("smtp DATA out, every line dotted", 1000),
+    || data_in("smtp DATA in, ordinary text", MESSAGE, 5),
+    || data_in("smtp DATA in, every line dotted", MESSAGE, 1000),
+    || data_out("smtp DATA out, ordinary text", MESSAGE, 5),
+    || data_out("smtp DATA out, every line dotted", MESSAGE, 1000),
     session,
     || client("smtp client, a message of 4 KiB", 4 << 10),
     || client("smtp client, a message of 1 MiB", 1 << 20),
 ];
+
+/// The same with a message that has to come from memory. It is too large to be counted.
+pub const LARGE_GROUPS: [fn() -> Vec<Work>; 2] =
+    [|| data_in("smtp DATA in, from memory", LARGE, 5), || data_out("smtp DATA out, from memory", LARGE, 5)];
 
 /// Both find the ends of the lines themselves.
 fn commands() -> Vec<Work> {
@@ -133,9 +141,9 @@ fn ehlo() -> Vec<Work> {
     ]
 }
 
-fn data_in(group: &'static str, dots: u64) -> Vec<Work> {
-    let data: &'static [u8] = smtp_data(1 << 20, dots).leak();
-    let original = text(11, 1 << 20, dots);
+fn data_in(group: &'static str, size: usize, dots: u64) -> Vec<Work> {
+    let data: &'static [u8] = smtp_data(size, dots).leak();
+    let original = text(11, size, dots);
     let size = original.len();
     let amount = Amount::Octets(data.len() as u64);
     // The server has its input in a buffer of its own, and removes the dots there.
@@ -153,14 +161,17 @@ fn data_in(group: &'static str, dots: u64) -> Vec<Work> {
         length
     };
     let into_vec = |message: &mut Vec<u8>| {
-        let mut reader = DataReader::new(BareNewlines::Refuse, 998);
+        let mut unstuffer = Unstuffer::new(LineRule::CrLf).on_flaw(OnFlaw::Stop).line_limit(998);
+        let mut ended = false;
         message.clear();
         for input in data.chunks(READ) {
-            match reader.read(input).body {
-                Body::Prefix(size) => message.extend_from_slice(&input[..size]),
-                Body::Rewritten(octets) => message.extend_from_slice(&octets),
-            }
+            let taken = unstuffer.parts(input, |part| match part {
+                Part::Given(given) => message.extend_from_slice(&input[given]),
+                Part::Added(added) => message.extend_from_slice(added),
+            });
+            ended |= taken.ended;
         }
+        assert!(ended && unstuffer.flaw().is_none());
     };
     // smtp-proto 0.2 leaves the dot that was added to the very first line.
     let peer = |message: &mut Vec<u8>| {
@@ -178,6 +189,7 @@ fn data_in(group: &'static str, dots: u64) -> Vec<Work> {
     assert!(theirs.ends_with(&original), "the peer gives the same message");
     assert_eq!(in_place(PACKET), size);
     let (ours, theirs, buffer) = (RefCell::new(ours), RefCell::new(theirs), RefCell::new([0; READ]));
+    let copy = RefCell::new(Vec::new());
     vec![
         Work::new(group, "postrider, looking only", amount, move || {
             let mut reader = DataReader::new(BareNewlines::Refuse, 998);
@@ -200,6 +212,12 @@ fn data_in(group: &'static str, dots: u64) -> Vec<Work> {
             data.chunks(READ).for_each(|input| black_box(&mut buffer[..input.len()]).copy_from_slice(input));
             size
         }),
+        Work::new(group, "plain copy into a Vec", amount, move || {
+            let mut copy = copy.borrow_mut();
+            copy.clear();
+            data.chunks(READ).for_each(|input| copy.extend_from_slice(input));
+            black_box(&copy).len().min(size)
+        }),
         Work::new(group, "postrider into a Vec", amount, move || {
             into_vec(&mut ours.borrow_mut());
             black_box(&ours).borrow().len()
@@ -211,9 +229,9 @@ fn data_in(group: &'static str, dots: u64) -> Vec<Work> {
     ]
 }
 
-fn data_out(group: &'static str, dots: u64) -> Vec<Work> {
-    let message: &'static [u8] = text(11, 1 << 20, dots).leak();
-    let data = smtp_data(1 << 20, dots);
+fn data_out(group: &'static str, size: usize, dots: u64) -> Vec<Work> {
+    let message: &'static [u8] = text(11, size, dots).leak();
+    let data = smtp_data(size, dots);
     let size = data.len();
     let amount = Amount::Octets(size as u64);
     let stuff = |at_once: usize, out: &mut BytesMut| {

@@ -658,6 +658,7 @@ fn gather(buffer: &mut [u8], data: usize, from: usize, to: usize) -> usize {
 }
 
 /// Whether no CR is without its LF, no LF without its CR, and nothing NUL. A last CR may yet get its LF.
+#[multiversion::multiversion(targets("x86_64+avx2"))]
 fn is_clean(after_cr: bool, octets: &[u8]) -> bool {
     let Some((&first, others)) = octets.split_first() else { return true };
     // All are looked at, without a branch, for that is faster than to stop where it could.
