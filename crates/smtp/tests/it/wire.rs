@@ -278,6 +278,15 @@ fn case_43_replies_are_limited_while_they_are_read() {
     assert!(matches!(reader.line(b"250 123456"), Err(ReplyError::TooLong { what: "octets", limit: 10 })));
 }
 
+/// RFC 9422, 4: "0" is not allowed. Who took it would send nothing, ever.
+#[test]
+fn case_55_a_limit_of_nothing_is_none() {
+    let said = b"250-mx.example\r\n250 LIMITS RCPTMAX=0 MAILMAX=0 RCPTDOMAINMAX=00 MAILMAX=7\r\n";
+    let offered = Capabilities::from_reply(&Reply::parse(said).unwrap());
+    assert_eq!((offered.recipients_max, offered.recipient_domains_max), (None, None));
+    assert_eq!(offered.transactions_max, Some(7));
+}
+
 //= 5321-4.1.1.1-3, 4954-8-1
 #[test]
 fn case_43_capabilities_in_all_their_spellings() {
