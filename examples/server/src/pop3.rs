@@ -14,7 +14,7 @@ use postrider_pop3::server::{Config, Event, Logins, Server, ask};
 use postrider_pop3::wire::{LoginDelay, MessageMeta, Refusal, ResponseCode, UniqueId};
 use postrider_sasl::{Attempt, Denied};
 use postrider_store::{AccountId, Body, BodyId, Engine, Error, MailboxId, UidSet};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -48,6 +48,18 @@ pub struct Common {
     logins: Mutex<Logins>,
     /// The maildrops that are open, if only one session may have one.
     open: Option<Mutex<HashSet<AccountId>>>,
+    ends: Mutex<HashMap<AccountId, Ends>>,
+}
+
+/// How the messages of a maildrop end, as far as they were looked at: by SMTP and IMAP, messages come in that do not end
+/// with CRLF, and RETR then sends more octets than are stored. What is stored under a UID never changes.
+#[derive(Clone, Default)]
+struct Ends {
+    uidvalidity: u32,
+    /// All up to this one were looked at.
+    seen: u32,
+    /// The UIDs of those that do not end with CRLF.
+    open: BTreeSet<u32>,
 }
 
 impl Common {
@@ -57,6 +69,21 @@ impl Common {
             began: Instant::now(),
             logins: Mutex::new(Logins::new(policy.login_delay, Logins::LIMIT)),
             open: policy.exclusive.then(Mutex::default),
+            ends: Mutex::default(),
+        }
+    }
+
+    fn ends(&self, account: AccountId, uidvalidity: u32) -> Ends {
+        let known = self.ends.lock().expect("nobody panics with it").get(&account).cloned();
+        let new = Ends { uidvalidity, ..Ends::default() };
+        known.filter(|ends| ends.uidvalidity == uidvalidity).unwrap_or(new)
+    }
+
+    fn keep_ends(&self, account: AccountId, ends: Ends) {
+        let mut known = self.ends.lock().expect("nobody panics with it");
+        // Another session may have seen more meanwhile.
+        if known.get(&account).is_none_or(|old| old.uidvalidity != ends.uidvalidity || old.seen <= ends.seen) {
+            known.insert(account, ends);
         }
     }
 
@@ -175,6 +202,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
         let store = &self.shared.store;
         let inbox = store.snapshot(account, MailboxId::INBOX).await?.mailbox;
         let (mut listed, mut messages) = (Vec::new(), Vec::new());
+        let mut ends = self.shared.pop3.ends(account, inbox.uidvalidity);
         let mut rest = UidSet::all();
         loop {
             let batch = store.messages(account, MailboxId::INBOX, &rest, false, BATCH).await?;
@@ -182,7 +210,17 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
                 //= 1939-7-3, 1939-7-4
                 let unique_id = UniqueId::new(&format!("{:08x}{:08x}", inbox.uidvalidity, message.uid));
                 let unique_id = unique_id.expect("hexadecimal digits are printable");
-                listed.push(MessageMeta::new(message.size, unique_id));
+                if message.uid > ends.seen {
+                    ends.seen = message.uid;
+                    let end = store.read(&Body::from(message.body), message.size.saturating_sub(2), 2).await;
+                    // A message that cannot be read is refused when it is asked for, and the rest is there.
+                    if end.is_ok_and(|end| MessageMeta::size_as_sent(message.size, &end) > message.size) {
+                        ends.open.insert(message.uid);
+                    }
+                }
+                let end: &[u8] = if ends.open.contains(&message.uid) { b"" } else { b"\r\n" };
+                let size = MessageMeta::size_as_sent(message.size, end);
+                listed.push(MessageMeta::new(size, unique_id));
                 messages.push((message.uid, message.body));
             }
             match batch.last() {
@@ -192,6 +230,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
                 _ => break,
             }
         }
+        self.shared.pop3.keep_ends(account, ends);
         self.maildrop = Some(Maildrop { account, messages, _claim: claim });
         Ok(listed)
     }

@@ -10,7 +10,7 @@ use postrider_core::ParseError;
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct MessageMeta {
-    /// Octets as they are sent, line ends counted as CR LF, added dots not counted.
+    /// Octets as they are sent, line ends counted as CR LF, added dots not counted: see [`MessageMeta::size_as_sent`].
     //= 1939-11-1
     pub size: u64,
     /// The same for this message in every session, and never used for another one.
@@ -24,6 +24,14 @@ impl MessageMeta {
     /// A message that every client may be sent.
     pub fn new(size: u64, unique_id: UniqueId) -> Self {
         Self { size, unique_id, utf8: false }
+    }
+
+    /// The octets that RETR sends of a message of `stored` octets, the last of which are `end`, two if there are as many: it
+    /// sends CRLF after a message that does not end with it, since the dot after it must stand alone. Nothing else is
+    /// added or changed, a bare LF or CR neither.
+    //= 1939-11-1
+    pub fn size_as_sent(stored: u64, end: &[u8]) -> u64 {
+        if stored == 0 || end.ends_with(b"\r\n") { stored } else { stored + 2 }
     }
 }
 

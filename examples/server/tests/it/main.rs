@@ -327,3 +327,82 @@ fn unique_ids_stay_with_their_messages_and_are_not_given_again() {
     assert_eq!((second.len(), &second[0]), (2, &first[0]));
     assert!(!first.contains(&second[1]), "{second:?}");
 }
+
+//= 1939-11-1
+#[test]
+fn pop3_sizes_are_the_octets_sent_however_a_message_ends() {
+    let server = start(&["localserve", "--plaintext-auth", "--domain", "ours.test", "--user", "ada@ours.test:secret"]);
+    let messages: [&[u8]; 8] = [
+        b"Subject: one\r\n\r\nwhole\r\n",
+        b"Subject: two\r\n\r\nno line end",
+        b"Subject: three\n\nbare\n.\n..\nfeeds\n",
+        b"Subject: four\r\n\r\nbare CR at the end\r",
+        b"Subject: five\r\n\r\n\r\n.\r\nbare LF at the end\n",
+        b"Subject: six\r\n\r\n.",
+        b"\n",
+        b"x",
+    ];
+    let append = |messages: &[&[u8]]| {
+        let mut imap = server.talk("imap");
+        imap.line();
+        imap.send("a LOGIN ada@ours.test secret");
+        while !imap.line().starts_with("a OK") {}
+        for message in messages {
+            imap.send(&format!("b APPEND INBOX {{{}}}", message.len()));
+            assert!(imap.line().starts_with('+'));
+            imap.octets(message);
+            imap.send("");
+            let mut line = imap.line();
+            while line.starts_with('*') {
+                line = imap.line();
+            }
+            assert!(line.starts_with("b OK"), "{line}");
+        }
+    };
+    let check = |messages: &[&[u8]]| {
+        let mut pop3 = server.talk("pop3");
+        assert!(pop3.line().starts_with("+OK"));
+        let mut ask = |command: &str| {
+            pop3.send(command);
+            let line = pop3.line();
+            assert!(line.starts_with("+OK"), "{command}: {line}");
+            line
+        };
+        ask("USER ada@ours.test");
+        ask("PASS secret");
+        let mut sum = 0;
+        let mut sizes = vec![];
+        for number in 1..=messages.len() {
+            let listed = ask(&format!("LIST {number}"));
+            sizes.push(listed.split(' ').nth(2).expect("a size").parse::<usize>().expect("a number"));
+            sum += sizes[number - 1];
+        }
+        assert_eq!(ask("STAT"), format!("+OK {} {sum}", messages.len()));
+        for (number, (message, size)) in (1..).zip(messages.iter().zip(sizes)) {
+            pop3.send(&format!("RETR {number}"));
+            assert_eq!(pop3.line(), format!("+OK {size} octets"));
+            let (mut wire, mut dots) = (vec![], 0);
+            loop {
+                let from = wire.len();
+                pop3.0.read_until(b'\n', &mut wire).expect("a line");
+                let begins = from == 0 || wire[..from].ends_with(b"\n");
+                // The lone dot stands after CRLF, as clients by the RFC look for it.
+                if begins && &wire[from..] == b".\r\n" && (from == 0 || wire[..from].ends_with(b"\r\n")) {
+                    wire.truncate(from);
+                    break;
+                }
+                dots += usize::from(begins && wire[from] == b'.');
+            }
+            assert_eq!(wire.len() - dots, size, "message {number} is as long as was said: {wire:?}");
+            assert!(size == message.len() || size == message.len() + 2, "only its line end was added");
+        }
+        pop3.send("QUIT");
+        assert!(pop3.line().starts_with("+OK"));
+    };
+    append(&messages[..5]);
+    check(&messages[..5]);
+    append(&messages[5..]);
+    // What the first session found out is remembered, and the rest is looked at.
+    check(&messages);
+    check(&messages);
+}
