@@ -64,4 +64,9 @@ impl Security {
     pub fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
     }
+
+    /// Whether TLS is in place, with a peer whose certificate was verified.
+    pub fn is_verified(&self) -> bool {
+        matches!(self, Self::Tls(info) if info.verified)
+    }
 }

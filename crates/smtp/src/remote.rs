@@ -7,6 +7,7 @@ use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::time::Duration;
 use postrider_core::{Closed, Misuse, Secret, SessionId};
 use postrider_io::rustls::crypto::ring;
@@ -134,7 +135,9 @@ impl Remote {
         self
     }
 
-    /// Logged in with a password, by the strongest mechanism that is offered.
+    /// Logged in with a password, by the strongest mechanism that is offered. What shows the password to the server is
+    /// used only with one whose certificate was verified, unless
+    /// [`Config::dangerous_allow_plaintext_auth`](crate::client::Config::dangerous_allow_plaintext_auth) says otherwise.
     #[must_use]
     pub fn login(self, user: impl Into<String>, password: impl Into<Secret<String>>) -> Self {
         self.credentials(Credentials::password(user, password))
@@ -186,6 +189,9 @@ impl Remote {
     pub(crate) fn mechanism(&self, client: &Client) -> Result<Option<Box<dyn Mechanism>>, FaceError> {
         let Some(credentials) = &self.credentials else { return Ok(None) };
         let offered = client.capabilities().map(|offered| &offered.auth[..]).unwrap_or_default();
+        // Whoever is on the path may be the other end of TLS that nobody verified.
+        let shown = self.config.allows_plaintext_auth() || client.security().is_verified();
+        let offered: Vec<_> = offered.iter().filter(|name| shown || !name.exposes_secret()).cloned().collect();
         let mut random = [0; 18];
         ring::default_provider()
             .secure_random
@@ -193,9 +199,9 @@ impl Remote {
             .map_err(|_| io::Error::other("the system has no random numbers"))?;
         let nonce = Nonce::new(random);
         let chosen = if self.config.allows_plaintext_auth() {
-            credentials.dangerous_strongest_in_plaintext(offered, client.security(), nonce)
+            credentials.dangerous_strongest_in_plaintext(&offered, client.security(), nonce)
         } else {
-            credentials.strongest(offered, client.security(), nonce)
+            credentials.strongest(&offered, client.security(), nonce)
         };
         Ok(Some(chosen?))
     }
@@ -260,7 +266,7 @@ pub(crate) fn settle(
     plan: Plan,
     recipients: usize,
     result: Result<(), FaceError>,
-) -> Result<alloc::vec::Vec<crate::client::Outcome>, FaceError> {
+) -> Result<Vec<crate::client::Outcome>, FaceError> {
     match result {
         Err(error) if plan.open() == recipients => Err(error),
         Ok(()) | Err(_) => Ok(plan.into_outcomes()),

@@ -1,6 +1,6 @@
 //! A transaction whose recipients are not all known when it begins: for proxies, which pass on what they hear.
 
-use super::transaction::{Next, fit_recipient};
+use super::transaction::{Next, domains, fit_recipient};
 use super::{Client, NotSent, Outcome, SendError, Stage, Transaction};
 use crate::address::ReversePath;
 use crate::envelope::{Envelope, Recipient};
@@ -33,6 +33,7 @@ impl Client {
     /// did not say.
     pub fn add(&mut self, of: Transaction, mut recipient: Recipient) -> Result<usize, SendError> {
         let offered = self.capabilities.clone().unwrap_or_default();
+        let met = domains(&self.domains, core::slice::from_ref(&recipient), &offered);
         let sending = self.opened(of)?;
         let count = sending.envelope.recipients.len();
         if let Some(limit) = offered.recipients_max.filter(|&limit| count >= limit as usize) {
@@ -41,9 +42,11 @@ impl Client {
         if !recipient.to.is_ascii() && !sending.envelope.params.smtp_utf8 {
             return Err(SendError::NeedsSmtpUtf8);
         }
+        let met = met?;
         fit_recipient(&mut recipient.params, &offered)?;
         sending.envelope.recipients.push(recipient);
         sending.outcomes.push(None);
+        self.domains = met.into();
         Ok(count)
     }
 

@@ -102,9 +102,9 @@ impl Plan {
         for (index, outcome) in current.into_iter().zip(outcomes) {
             if first_time && unheard(&outcome) || taken > 0 && is_too_many(&outcome) {
                 again.push(index);
-            } else {
-                self.outcomes[index] = Some(outcome);
             }
+            // Also of those who are tried again: it may not come to that.
+            self.outcomes[index] = Some(outcome);
         }
         self.chunks_refused |= !first_time;
         for index in again.into_iter().rev() {
@@ -124,7 +124,7 @@ impl Plan {
     }
 
     /// What became of the message, for each recipient of the envelope in order; [`NotSent::Ended`] for those that no
-    /// transaction has settled.
+    /// transaction has tried.
     pub fn into_outcomes(self) -> Vec<Outcome> {
         self.outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::NotSent(NotSent::Ended))).collect()
     }

@@ -37,8 +37,8 @@ impl Client {
             return Err(SendError::TooManyTransactions { limit });
         }
         let chunks = offered.chunking && !self.chunks_refused;
-        let met = domains(&self.domains, &envelope, offered)?;
-        fit(&mut envelope, offered, self.link.security().is_tls(), chunks)?;
+        let met = domains(&self.domains, &envelope.recipients, offered)?;
+        fit(&mut envelope, offered, self.link.security().is_verified(), chunks)?;
         self.domains = met.into();
         let newlines = self.config.bare_newlines;
         let binary = envelope.params.body == Some(BodyType::BinaryMime);

@@ -2,7 +2,7 @@
 
 use super::chunks::Chunks;
 use crate::address::{Host, Mailbox};
-use crate::envelope::Envelope;
+use crate::envelope::{Envelope, Recipient};
 use crate::wire::{BadBody, BodyType, ByMode, Capabilities, DataWriter, EnhancedCode, RcptParams, Reply, Unsupported};
 use alloc::vec::Vec;
 use postrider_core::Misuse;
@@ -136,7 +136,9 @@ pub enum SendError {
     #[error("the message cannot be sent: {0}")]
     BadBody(#[from] BadBody),
     /// The message may only go on over TLS to a server that promises the same.
-    #[error("the message needs REQUIRETLS, which the server does not offer, or TLS is not in place")]
+    #[error(
+        "the message needs REQUIRETLS, which the server does not offer, or it is not there over TLS with a certificate that was verified"
+    )]
     NeedsRequireTls,
 }
 
@@ -256,16 +258,16 @@ impl Sending {
     }
 }
 
-/// The domains that the session has named when this envelope is sent, if the server limits them: over the whole session,
+/// The domains that the session has named when these recipients are, if the server limits them: over the whole session,
 /// not in each transaction (RFC 9422, 4.3).
 pub(super) fn domains(
     named: &[Option<Host>],
-    envelope: &Envelope,
+    recipients: &[Recipient],
     offered: &Capabilities,
 ) -> Result<Vec<Option<Host>>, SendError> {
     let Some(limit) = offered.recipient_domains_max else { return Ok(Vec::new()) };
     let mut met = named.to_vec();
-    for host in envelope.recipients.iter().map(|recipient| recipient.to.mailbox().map(Mailbox::host)) {
+    for host in recipients.iter().map(|recipient| recipient.to.mailbox().map(Mailbox::host)) {
         if !met.contains(&host) {
             met.push(host);
         }
@@ -281,7 +283,12 @@ pub(super) fn domains(
 //= 5321-4.1.1-2
 /// What only helps the server (SIZE), what only asks for reports (DSN, and DELIVERBY that does not return the message) and
 /// what is a wish (MT-PRIORITY, SOLICIT) is left out where it is not understood.
-pub(super) fn fit(envelope: &mut Envelope, offered: &Capabilities, tls: bool, chunks: bool) -> Result<(), SendError> {
+pub(super) fn fit(
+    envelope: &mut Envelope,
+    offered: &Capabilities,
+    verified: bool,
+    chunks: bool,
+) -> Result<(), SendError> {
     if let Some(limit) = offered.recipients_max
         && envelope.recipients.len() > limit as usize
     {
@@ -309,7 +316,7 @@ pub(super) fn fit(envelope: &mut Envelope, offered: &Capabilities, tls: bool, ch
         return Err(SendError::NeedsSmtpUtf8);
     }
     //= 8689-2-1
-    if params.require_tls && !(offered.require_tls && tls) {
+    if params.require_tls && !(offered.require_tls && verified) {
         return Err(SendError::NeedsRequireTls);
     }
     if offered.auth.is_empty() {

@@ -46,7 +46,7 @@ pub struct PoolLimits {
     pub connections: usize,
     /// How long a connection is kept without use. Default 30 s; servers wait for five minutes (RFC 5321, 4.5.3.2.7).
     pub idle: Duration,
-    /// Messages over one connection. Default 100.
+    /// Transactions over one connection. Default 100.
     pub messages: u64,
     /// A connection that was kept for so long is asked whether it is alive. Default 1 s.
     pub trusted: Duration,
@@ -200,7 +200,12 @@ impl Inner {
             let Some(part) = plan.next(&offered) else { break };
             taken.connection.set_deadline(Some(until.saturating_duration_since(Instant::now())));
             match taken.connection.send(part, message.clone()).await {
-                Ok(outcomes) if taken.kept && !taken.connection.session().is_ready() && never_begun(&outcomes) => {
+                Ok(outcomes)
+                    if taken.kept
+                        && !taken.connection.session().is_ready()
+                        && never_begun(&outcomes)
+                        && Instant::now() < until =>
+                {
                     // The plan gives the same transaction out again.
                     self.stale.fetch_add(1, Ordering::Relaxed);
                 }
@@ -211,7 +216,14 @@ impl Inner {
                     if plan.chunks_refused() {
                         self.chunks_refused.store(true, Ordering::Relaxed);
                     }
-                    held = taken.connection.session().is_ready().then_some(taken);
+                    if !taken.connection.session().is_ready() {
+                        continue;
+                    }
+                    if taken.messages < self.limits.messages {
+                        held = Some(taken);
+                    } else {
+                        tokio::spawn(quit(taken.connection));
+                    }
                 }
                 // RFC 9422: another session, unless this one has just begun.
                 Err(ConnectionError::Send(
@@ -284,8 +296,8 @@ impl Inner {
     }
 }
 
-/// Whether a message on a kept connection met nobody: the connection was lost before a recipient was answered, or the
-/// server used MAIL to say that it had waited too long. Nothing of the message was sent.
+/// Whether a message on a kept connection met nobody: the connection was lost before the end of the message was written,
+/// or the server used MAIL to say that it had waited too long. No server can have taken the message.
 fn never_begun(outcomes: &[Outcome]) -> bool {
     outcomes.iter().all(|outcome| match outcome {
         Outcome::NotSent(NotSent::Ended) => true,

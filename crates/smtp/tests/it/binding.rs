@@ -12,8 +12,8 @@ use postrider_sasl::{
 };
 use postrider_smtp::client::{self, AuthFailed};
 use postrider_smtp::server;
-use postrider_smtp::tokio::{ClientInfo, Connection, ConnectionError, Handler, serve};
-use postrider_smtp::{Accepted, Delivered, Envelope, MailParams, Mailbox, Refusal, ReversePath};
+use postrider_smtp::tokio::{ClientInfo, Connection, ConnectionError, Handler, TestServer, serve};
+use postrider_smtp::{Accepted, Delivered, Envelope, MailParams, Mailbox, Refusal, Remote, ReversePath};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -220,4 +220,20 @@ async fn a_man_in_the_middle_whom_the_client_trusts_cannot_pass_a_login_on() {
             Err(other) => panic!("{other:?}"),
         }
     }
+}
+
+/// Who is on the path to a mail exchanger can be the other end of its TLS.
+#[tokio::test]
+async fn a_password_is_not_shown_to_a_server_that_nobody_verified() {
+    let own = Authority::new().certificate();
+    let mut config = server::Config::new(NAME.parse().expect("a name"));
+    config.tls = server::Tls::Offered;
+    config.auth = vec![MechanismName::Plain, MechanismName::Login];
+    let there = TestServer::start_with(config, Tls::Server(own), |_| Ok(Accepted::default())).await.expect("a port");
+    let mut remote = Remote::exchanger("127.0.0.1").expect("an address");
+    remote = remote.at_port(there.address().port()).login("user", "pencil".to_owned());
+    let refused = remote.open().await.err().expect("it would be shown");
+    assert!(matches!(refused, ConnectionError::NoMechanism(_)), "{refused:?}");
+    remote.config = remote.config.dangerous_allow_plaintext_auth();
+    remote.open().await.expect("it may be shown");
 }

@@ -401,6 +401,12 @@ fn case_55_too_many_recipients_go_into_another_transaction() {
     plan.finished(vec![too_many(), too_many()]);
     assert!(plan.next(&Capabilities::default()).is_none());
     assert_eq!(plan.into_outcomes(), [too_many(), too_many()]);
+    // Nor does what was said of one get lost who is not tried again.
+    let mut plan = Plan::new(envelope(2));
+    assert!(plan.next(&Capabilities::default()).is_some());
+    plan.finished(vec![Outcome::Unknown, too_many()]);
+    assert_eq!(plan.open(), 1);
+    assert_eq!(plan.into_outcomes(), [Outcome::Unknown, too_many()]);
 }
 
 #[test]

@@ -2,13 +2,14 @@
 
 use allocation_counter::measure;
 use bytes::Bytes;
-use postrider_core::{Closed, Instant, Machine, Pending, ProtocolError, Secret, Session, Step};
+use postrider_core::{Closed, Instant, Machine, Pending, ProtocolError, Secret, Session, Step, TlsInfo};
 use postrider_sasl::{Attempt, Identity, Plain};
 use postrider_smtp::client::{self, Outcome, Part, Plan, SendError};
 use postrider_smtp::server::{self, Tls as When};
 use postrider_smtp::wire::{EnvelopeId, EtrnTarget, Hold, Notify, OriginalRecipient, Ret, Url};
 use postrider_smtp::{
-    Accepted, Capabilities, Client, Delivered, Domain, EnhancedCode, Envelope, Mailbox, Refusal, Reply, Server,
+    Accepted, Capabilities, Client, Delivered, Domain, EnhancedCode, Envelope, MailParams, Mailbox, RcptParams,
+    Recipient, Refusal, Reply, Server,
 };
 use postrider_testkit::{Applications, Faults, Pair, Rng};
 use std::sync::Arc;
@@ -438,5 +439,52 @@ fn burl_that_cannot_be_fetched_fails_the_whole_message() {
             assert!(both.stored.is_empty(), "seed {seed}");
             assert!(both.resets > 0, "seed {seed}");
         }
+    }
+}
+
+/// RFC 9422, 4.3: the limit is the session's, however its recipients become known.
+#[test]
+fn case_55_domains_are_counted_in_an_open_transaction() {
+    let mut client = greeted(&["LIMITS RCPTDOMAINMAX=1"]);
+    let to = |address: &str| Recipient { to: mailbox(address).into(), params: RcptParams::default() };
+    let of = client.open(mailbox("a@client.example").into(), MailParams::default()).expect("it is ready");
+    client.add(of, to("x@one.example")).expect("the first");
+    assert_eq!(client.add(of, to("x@two.example")), Err(SendError::TooManyDomains { limit: 1 }));
+    client.add(of, to("y@ONE.example")).expect("of the same");
+    let said = said_by(&mut client);
+    assert!(said.ends_with("RCPT TO:<x@one.example>\r\nRCPT TO:<y@ONE.example>\r\n"), "{said}");
+    client.cancel(of).expect("it is open");
+    for _ in 0..4 {
+        client.receive(b"250 ok\r\n");
+        said_by(&mut client);
+    }
+    assert_eq!(client.send(envelope()), Err(SendError::TooManyDomains { limit: 1 }), "nor later in the session");
+}
+
+/// RFC 8689, 4.2.1: the server must be known by its certificate.
+#[test]
+fn require_tls_is_said_to_a_verified_server_only() {
+    for verified in [false, true] {
+        let mut config = config();
+        config.tls = client::Tls::Implicit;
+        let mut client = Client::new(Arc::new(config), 1);
+        said_by(&mut client);
+        let pending = client.upgrade().expect("TLS comes first");
+        let mut info = TlsInfo::default();
+        info.verified = verified;
+        client.tls(pending, Ok(info)).expect("it is asked for");
+        for said in ["220 mx.example\r\n", "250-mx.example\r\n250 REQUIRETLS\r\n"] {
+            assert_eq!(client.receive(said.as_bytes()), said.len());
+            said_by(&mut client);
+        }
+        let mut envelope = envelope();
+        envelope.params.require_tls = true;
+        let sent = client.send(envelope).map(|_| said_by(&mut client));
+        let expected = if verified {
+            Ok("MAIL FROM:<a@client.example> REQUIRETLS\r\n".to_owned())
+        } else {
+            Err(SendError::NeedsRequireTls)
+        };
+        assert_eq!(sent, expected);
     }
 }

@@ -95,6 +95,23 @@ async fn case_55_the_pool_splits_and_reconnects() {
     assert_eq!((pool.counts().opened, pool.counts().failed), (4, 0));
 }
 
+/// Also within one message.
+#[tokio::test]
+async fn the_pool_gives_a_connection_up_after_so_many_transactions() {
+    let mut config = server_config();
+    config.limits.recipients = 1;
+    let mut server = TestServer::start_with(config, Tls::None, anybody).await.expect("a port");
+    let mut limits = PoolLimits::default();
+    limits.messages = 2;
+    let pool = Pool::new(server.remote(), limits);
+    let outcomes = pool.send(envelope(5), MESSAGE).await.expect("transactions");
+    assert!(outcomes.iter().all(Outcome::is_delivered), "{outcomes:?}");
+    for _ in 0..5 {
+        server.next().await;
+    }
+    assert_eq!((pool.counts().opened, pool.counts().failed), (3, 0));
+}
+
 #[tokio::test]
 async fn the_pool_keeps_a_connection_and_opens_no_more_than_it_may() {
     let mut server = TestServer::start().await.expect("a port");
