@@ -128,24 +128,29 @@ fn every_client_keeps_and_deletes_with_implicit_tls() {
 #[test]
 fn mpop_logs_in_by_every_method_that_is_offered() {
     let server = Server::ours("");
-    let at = server.pop3(BOB, Security::Tls);
-    let offered = poplib_script(&Place::new("capa"), &at, "print(*p.capa().get('SASL', []))\n", &[]).ok().text();
-    let mut methods = vec!["user"];
-    for (mechanism, method) in
-        [("PLAIN", "plain"), ("LOGIN", "login"), ("SCRAM-SHA-1", "scram-sha-1"), ("SCRAM-SHA-256", "scram-sha-256")]
-    {
-        if offered.split_whitespace().any(|name| name == mechanism) {
-            methods.push(method);
+    for security in [Security::StartTls, Security::Tls] {
+        let at = server.pop3(BOB, security);
+        let script = "print('SASL', *p.capa().get('SASL', []))\n";
+        let said = poplib_script(&Place::new("capa"), &at, script, &[]).ok().text();
+        let offered: Vec<&str> = said.split_whitespace().collect();
+        for (mechanism, method) in [
+            ("SASL", "user"),
+            ("PLAIN", "plain"),
+            ("LOGIN", "login"),
+            ("SCRAM-SHA-1", "scram-sha-1"),
+            ("SCRAM-SHA-256", "scram-sha-256"),
+        ] {
+            assert!(offered.contains(&mechanism), "{mechanism} is offered over TLS: {said}");
+            server.deliver(&three(&format!("{method}.{security:?}"))[..1]);
+            mpop_with(&Place::new("mpop"), &at, Then::Delete, method).ok();
+            assert_eq!(pop3_clients::count(&at), 0, "{method}, {security:?}");
+            let mut wrong = at.clone();
+            wrong.login = Some((BOB.into(), "wrong".into()));
+            let refused = mpop_with(&Place::new("mpop"), &wrong, Then::Delete, method);
+            assert!(!refused.status.success(), "{method}, {security:?}");
         }
-    }
-    assert!(methods.contains(&"plain"), "AUTH PLAIN is always offered over TLS: {offered}");
-    for method in methods {
-        server.deliver(&three(method)[..1]);
-        mpop_with(&Place::new("mpop"), &at, Then::Delete, method).ok();
-        assert_eq!(pop3_clients::count(&at), 0, "{method}");
-        let mut wrong = at.clone();
-        wrong.login = Some((BOB.into(), "wrong".into()));
-        assert!(!mpop_with(&Place::new("mpop"), &wrong, Then::Delete, method).status.success(), "{method}");
+        // Some of mutt's libraries choose these and cannot do them, so they are only offered where that is asked for.
+        assert!(!said.contains("-PLUS"), "{said}");
     }
 }
 
