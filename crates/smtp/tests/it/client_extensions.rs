@@ -455,7 +455,7 @@ fn case_55_domains_are_counted_in_an_open_transaction() {
     assert!(said.ends_with("RCPT TO:<x@one.example>\r\nRCPT TO:<y@ONE.example>\r\n"), "{said}");
     client.cancel(of).expect("it is open");
     for _ in 0..4 {
-        client.receive(b"250 ok\r\n");
+        assert_eq!(client.receive(b"250 ok\r\n"), 8);
         said_by(&mut client);
     }
     assert_eq!(client.send(envelope()), Err(SendError::TooManyDomains { limit: 1 }), "nor later in the session");
