@@ -9,6 +9,7 @@ use postrider_sasl::Denied;
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Accepted {
     said: Option<(ReplyCode, EnhancedCode, Text)>,
+    more: Vec<Text>,
 }
 
 impl Accepted {
@@ -20,18 +21,32 @@ impl Accepted {
     //= 5321-3.4-1
     pub fn with(code: u16, (subject, detail): (u16, u16), text: Text) -> Self {
         assert!(code / 100 == 2, "an Accepted needs a code of 2yz");
-        Self { said: Some((ReplyCode::literal(code), EnhancedCode::literal(2, subject, detail), text)) }
+        Self {
+            said: Some((ReplyCode::literal(code), EnhancedCode::literal(2, subject, detail), text)),
+            more: Vec::new(),
+        }
+    }
+
+    /// With another line after those it has: for EXPN, a member in each. Nothing, if it has no text of the application's
+    /// own.
+    #[must_use]
+    pub fn and_line(mut self, text: Text) -> Self {
+        self.more.push(text);
+        self
     }
 
     /// Whether its text, if it has one, is ASCII.
     pub(crate) fn is_ascii(&self) -> bool {
-        self.said.as_ref().is_none_or(|(_, _, text)| text.as_str().is_ascii())
+        self.said.iter().map(|(_, _, text)| text).chain(&self.more).all(|text| text.as_str().is_ascii())
     }
 
     /// The reply, with the session's code and text where the application left them.
     pub(crate) fn reply(self, code: u16, subject: u16, detail: u16, text: &'static str) -> Reply {
         match self.said {
-            Some((code, enhanced, text)) => Reply::new(code, Some(enhanced), &text),
+            Some((code, enhanced, text)) => {
+                let first = Reply::new(code, Some(enhanced), &text);
+                self.more.iter().fold(first, |reply, text| reply.and_line(text))
+            }
             None => ok(code, subject, detail, text),
         }
     }

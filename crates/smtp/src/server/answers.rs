@@ -56,6 +56,10 @@ pub(super) enum About {
     Verify {
         utf8: bool,
     },
+    /// The same of EXPN.
+    Expand {
+        utf8: bool,
+    },
     /// To a message that comes in chunks.
     Chunks,
     Etrn,
@@ -87,15 +91,13 @@ impl Server {
         if timed_out && matches!(about, About::Message) {
             self.events.push_back(Event::Reset);
         }
-        // RFC 6531, 3.7.4.2: what MAIL said does not hold for VRFY.
+        // RFC 6531, 3.7.4.2: what MAIL said does not hold for VRFY and EXPN.
         //= 6531-3.7.4.2-1
         let transaction = self.utf8;
-        let verify = matches!(about, About::Verify { .. });
-        if let About::Verify { utf8 } = about {
-            self.utf8 = utf8;
-        }
+        let own = if let About::Verify { utf8 } | About::Expand { utf8 } = about { Some(utf8) } else { None };
+        self.utf8 = own.unwrap_or(transaction);
         self.decided(about, verdict);
-        if verify {
+        if own.is_some() {
             self.utf8 = transaction;
         }
     }
@@ -184,6 +186,12 @@ impl Server {
                 self.put_static("252 2.6.8 The user cannot be shown without SMTPUTF8");
             }
             About::Verify { .. } => self.put_accepted(accepted, "250 2.1.5 There is such a user"),
+            //= 6531-3.7.4.2-1
+            About::Expand { utf8: false } if !accepted.is_ascii() => {
+                self.put_static("252 2.6.8 The list cannot be shown without SMTPUTF8");
+            }
+            //= 5321-3.5.1-1
+            About::Expand { .. } => self.put_accepted(accepted, "252 2.5.0 Cannot expand, but will take a message"),
             About::Etrn => self.put_accepted(accepted, "250 2.0.0 Sending has begun"),
             // Its octets are read now, and answered then.
             About::Chunks => {}
@@ -225,6 +233,7 @@ impl Server {
             | About::Mail { .. }
             | About::Rcpt { .. }
             | About::Verify { .. }
+            | About::Expand { .. }
             | About::Etrn
             | About::Chunks => {}
             About::Auth { .. }

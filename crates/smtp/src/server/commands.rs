@@ -273,6 +273,10 @@ impl Server {
             }
             //= 5321-3.5.3-1, 5321-3.5.3-2, 5321-7.3-1
             Command::Vrfy { .. } => self.put_static("252 2.5.0 Cannot verify, but will take a message"),
+            Command::Expn { list, utf8 } if self.config.ask_expand => {
+                let about = About::Expand { utf8 };
+                self.ask_about(about, |answer: Pending<ask::Expand>| Event::Expand { answer, what: list });
+            }
             Command::Expn { .. } => self.put(&no(502, 5, 1, "EXPN is not offered")),
             //= 5321-4.1.1.10-1
             Command::Quit => {

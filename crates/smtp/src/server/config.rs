@@ -57,6 +57,8 @@ pub struct Config {
     pub ask_hello: bool,
     /// Whether VRFY is put to the application. Default false: the answer is 252 (RFC 5321, 3.5.3).
     pub ask_verify: bool,
+    /// Offers EXPN, which is put to the application (RFC 5321, 3.5). Default false: who is on a list is told to nobody.
+    pub ask_expand: bool,
     /// Offers SMTPUTF8 (RFC 6531). Default true. The application then sees addresses with UTF-8.
     pub smtp_utf8: bool,
     /// Offers DSN (RFC 3461). Default false: whoever offers it promises reports.
@@ -124,6 +126,7 @@ impl Config {
             undecided: 1,
             ask_hello: false,
             ask_verify: false,
+            ask_expand: false,
             smtp_utf8: true,
             dsn: false,
             require_tls: false,
@@ -215,7 +218,14 @@ impl Config {
             unwanted: self.unwanted.clone(),
             rrvs: self.rrvs,
             etrn: self.etrn,
-            other: self.extensions.clone(),
+            //= 5321-3.5.2-2
+            other: self
+                .ask_expand
+                .then(|| Extension::new("EXPN", ""))
+                .flatten()
+                .into_iter()
+                .chain(self.extensions.iter().cloned())
+                .collect(),
             ..Capabilities::default()
         }
     }

@@ -91,6 +91,15 @@ pub enum Event {
         /// What the client asks about.
         what: Text,
     },
+    /// Who is on this list? Only with [`Config::ask_expand`](super::Config::ask_expand). Whom it is told to is for the
+    /// application to decide: lists are harvested (RFC 5321, 7.3).
+    Expand {
+        /// A Yes names a member in each line ([`Accepted::and_line`]); without a text of the application's own it is 252.
+        /// With UTF-8 in it, a client that did not say SMTPUTF8 with EXPN is told 252 instead (RFC 6531, 3.7.4.2).
+        answer: Pending<ask::Expand>,
+        /// What the client asks about.
+        what: Text,
+    },
     /// The client asks that what waits for a host be sent (RFC 1985). Only with [`Config::etrn`](super::Config::etrn).
     Etrn {
         /// Yes sends it; its code may be 251 if nothing waits, 252 or 253 if something does. No is 458 if it cannot be
@@ -163,6 +172,8 @@ pub mod ask {
         Message: Delivered => Message;
         /// Is there such a user?
         Verify: Accepted => Plain;
+        /// Who is on this list?
+        Expand: Accepted => Plain;
         /// Is what waits sent?
         Etrn: Accepted => Plain;
         /// Was it fetched?

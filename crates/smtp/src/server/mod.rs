@@ -254,6 +254,7 @@ impl Server {
             Event::Data { answer } => self.refuse(answer, why),
             Event::Message { answer, .. } => self.refuse(answer, why),
             Event::Verify { answer, .. } => self.refuse(answer, why),
+            Event::Expand { answer, .. } => self.refuse(answer, why),
             Event::Etrn { answer, .. } => self.refuse(answer, why),
             Event::Burl { answer, .. } => self.refuse(answer, why),
             Event::Body(_) | Event::Reset | Event::Closed(_) => Ok(()),

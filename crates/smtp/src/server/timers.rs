@@ -60,7 +60,7 @@ impl Server {
                         Verdict::Plain(Err(no))
                     }
                     About::Chunks | About::Etrn => Verdict::Plain(Err(no)),
-                    About::Verify { .. } | About::Said { .. } => Verdict::Plain(Err(no)),
+                    About::Verify { .. } | About::Expand { .. } | About::Said { .. } => Verdict::Plain(Err(no)),
                 });
                 slot.timed_out = true;
                 due = true;

@@ -88,6 +88,15 @@ pub trait Handler: Send {
         async { Err(Refusal::permanent(550, (7, 1), postrider_core::Text::literal("Users are not told of"))) }
     }
 
+    /// Who is on this list? Only with [`server::Config::ask_expand`]; not told to anybody, unless this does.
+    fn expand(
+        &mut self,
+        client: &ClientInfo,
+        what: &postrider_core::Text,
+    ) -> impl Future<Output = Result<Accepted, Refusal>> + Send {
+        async { Err(Refusal::permanent(550, (7, 1), postrider_core::Text::literal("Lists are not told of"))) }
+    }
+
     /// Shall what waits for a host be sent now (RFC 1985)? Only with [`server::Config::etrn`]; not for anybody, unless this
     /// says so.
     fn etrn(
@@ -226,6 +235,11 @@ where
             Event::Reset => driver.meanwhile(handler.reset()).await,
             Event::Verify { answer, what } => {
                 let verdict = driver.meanwhile(handler.verify(&what)).await;
+                late = driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
+            }
+            Event::Expand { answer, what } => {
+                let client = ClientInfo::of(driver.session());
+                let verdict = driver.meanwhile(handler.expand(&client, &what)).await;
                 late = driver.session().answer(answer, verdict).err().map(|_| TooLate::Other);
             }
             Event::Etrn { answer, target } => {

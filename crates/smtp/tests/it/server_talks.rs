@@ -28,6 +28,7 @@ pub(crate) enum Question {
     Data(Pending<ask::Data>),
     Message(Pending<ask::Message>),
     Verify(Pending<ask::Verify>),
+    Expand(Pending<ask::Expand>),
 }
 
 /// The configuration that a transcript's `server` line describes.
@@ -62,6 +63,7 @@ pub(crate) fn config(settings: &mut Settings) -> Result<Config, String> {
     config.require_tls = settings.flag("require-tls");
     config.ask_hello = settings.flag("ask-hello");
     config.ask_verify = settings.flag("ask-verify");
+    config.ask_expand = settings.flag("ask-expand");
     config.undecided = settings.number("undecided")?.unwrap_or(config.undecided);
     config.limits.message = settings.number("message")?.unwrap_or(config.limits.message);
     config.limits.message_excess = settings.number("excess")?.unwrap_or(config.limits.message_excess);
@@ -149,6 +151,7 @@ impl Adapter for ServerAdapter {
                 Shown::Event("reset".into())
             }
             Event::Verify { answer, what } => Shown::Question(format!("verify {what}"), Question::Verify(answer)),
+            Event::Expand { answer, what } => Shown::Question(format!("expand {what}"), Question::Expand(answer)),
             Event::Closed(why) => Shown::Event(closed(&why)),
             other => panic!("no such event was switched on: {other:?}"),
         };
@@ -183,6 +186,7 @@ fn answer(server: &mut Server, question: Question, text: &str) -> Result<(), Tro
         Question::Rcpt(pending) => server.answer(pending, verdict(text)?)?,
         Question::Data(pending) => server.answer(pending, verdict(text)?)?,
         Question::Verify(pending) => server.answer(pending, verdict(text)?)?,
+        Question::Expand(pending) => server.answer(pending, members(text)?)?,
         Question::Auth(pending) => server.answer(
             pending,
             match text {
@@ -204,6 +208,14 @@ fn answer(server: &mut Server, question: Question, text: &str) -> Result<(), Tro
 }
 
 /// `yes`, `yes 251 2.1.5 Text`, `no 550 5.1.1 Text`, `close 421 4.3.2 Text`.
+/// As `verdict`, with further lines after ` | `.
+fn members(text: &str) -> Result<Result<Accepted, Refusal>, String> {
+    let mut lines = text.split(" | ");
+    let first = verdict(lines.next().unwrap_or_default())?;
+    let lines: Vec<Text> = lines.map(|line| Text::new(line).expect("a line")).collect();
+    Ok(first.map(|first| lines.into_iter().fold(first, Accepted::and_line)))
+}
+
 fn verdict(text: &str) -> Result<Result<Accepted, Refusal>, String> {
     if text == "yes" {
         return Ok(Ok(Accepted::default()));

@@ -68,6 +68,7 @@ impl ServerActor {
                 taken
             }
             Event::Verify { answer, .. } => server.accept(answer),
+            Event::Expand { answer, .. } => server.accept(answer),
             other => {
                 server.decline(other);
                 Ok(())
@@ -144,6 +145,7 @@ fn server(rng: &mut Rng) -> server::Config {
     config.undecided = rng.between(1, 4);
     config.ask_hello = rng.one_in(2);
     config.ask_verify = rng.one_in(2);
+    config.ask_expand = config.ask_verify;
     config.dsn = rng.one_in(2);
     config.require_tls = rng.one_in(2);
     config.quirks = if rng.one_in(2) { Quirks::INTEROP } else { Quirks::NONE };
