@@ -61,7 +61,7 @@ pub use prepare::{PrepareError, saslprep};
 #[cfg(feature = "scram")]
 pub use scram::Scram;
 pub use scram::{
-    MAX_ITERATIONS, MAX_MESSAGE, MAX_NONCE, MAX_SALT, MIN_ITERATIONS, Nonce, ScramAnswer, ScramCredentials,
-    ScramCredentialsError, ScramHash, ScramQuery,
+    MAX_ITERATIONS, MAX_MESSAGE, MAX_NONCE, MAX_SALT, MIN_ITERATIONS, MOST_ITERATIONS, Nonce, ScramAnswer,
+    ScramCredentials, ScramCredentialsError, ScramHash, ScramQuery,
 };
 pub use server::{CramQuery, ExchangeError, ServerExchange, ServerStep};

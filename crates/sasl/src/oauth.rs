@@ -194,6 +194,17 @@ mod tests {
         );
     }
 
+    /// RFC 7628, 3.1: `a=` is a `saslname`, in which a comma is `=2C`.
+    #[test]
+    fn oauthbearer_takes_no_bare_comma_in_a_name() {
+        for (message, fits) in
+            [(&b"n,a=bob=2Cx,\x01auth=Bearer t\x01\x01"[..], true), (b"n,a=bob,x,\x01auth=Bearer t\x01\x01", false)]
+        {
+            let started = ServerExchange::start(&MechanismName::OAuthBearer, Some(message), &Channel::default());
+            assert_eq!(started.is_ok(), fits);
+        }
+    }
+
     /// RFC 7628, 4.1 and 4.3.
     //= 5034-4-20, 7628-3-2, 7628-3.1-2, 7628-3.2.3-1, 7628-3.1-1
     #[test]

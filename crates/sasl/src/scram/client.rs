@@ -2,7 +2,9 @@
 
 use super::message::{Attributes, is_nonce, read_base64, read_number, write_base64, write_name};
 use super::{MAX_ITERATIONS, MAX_MESSAGE, MAX_NONCE, MAX_SALT, MIN_ITERATIONS, Nonce, ScramHash};
-use crate::{Channel, Mechanism, MechanismError, MechanismName, hash, saslprep};
+use crate::prepare::{PrepareError, saslprep, saslprep_query};
+use crate::{Channel, Mechanism, MechanismError, MechanismName, hash};
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -46,8 +48,8 @@ impl Scram {
     pub fn new(hash: ScramHash, user: &str, password: &Secret<String>, nonce: Nonce) -> Result<Self, MechanismError> {
         Ok(Self {
             hash,
-            user: prepared(user)?,
-            password: Secret::new(prepared(password.reveal())?),
+            user: not_empty(saslprep_query(user))?,
+            password: Secret::new(not_empty(saslprep(password.reveal()))?),
             authorization: String::new(),
             nonce,
             flag: "n".into(),
@@ -62,7 +64,7 @@ impl Scram {
     /// # Errors
     /// [`MechanismError::Unsendable`] if it is empty or SASLprep refuses it.
     pub fn acting_as(mut self, authorization: &str) -> Result<Self, MechanismError> {
-        self.authorization = prepared(authorization)?;
+        self.authorization = not_empty(saslprep_query(authorization))?;
         Ok(self)
     }
 
@@ -164,8 +166,8 @@ impl Scram {
 }
 
 //= 5802-5.1-2
-fn prepared(text: &str) -> Result<String, MechanismError> {
-    match saslprep(text) {
+fn not_empty(prepared: Result<Cow<'_, str>, PrepareError>) -> Result<String, MechanismError> {
+    match prepared {
         Ok(text) if !text.is_empty() => Ok(text.into_owned()),
         Ok(_) | Err(_) => Err(MechanismError::Unsendable),
     }

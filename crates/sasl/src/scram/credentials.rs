@@ -1,7 +1,7 @@
 //! What a server keeps of a password.
 
 use super::message::{read_base64, read_number, write_base64};
-use super::{MAX_SALT, MIN_ITERATIONS, ScramHash};
+use super::{MAX_SALT, MIN_ITERATIONS, MOST_ITERATIONS, ScramHash};
 use crate::hash;
 use alloc::format;
 use alloc::string::String;
@@ -24,8 +24,8 @@ pub struct ScramCredentials {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScramCredentialsError {
-    /// Fewer iterations than [`MIN_ITERATIONS`].
-    #[error("there must be at least {MIN_ITERATIONS} iterations")]
+    /// Fewer iterations than [`MIN_ITERATIONS`], or more than [`MOST_ITERATIONS`].
+    #[error("there must be {MIN_ITERATIONS} to {MOST_ITERATIONS} iterations")]
     Iterations,
     /// The salt is empty or longer than [`MAX_SALT`].
     #[error("a salt has 1 to {MAX_SALT} octets")]
@@ -101,7 +101,7 @@ impl ScramCredentials {
     /// time, so that nobody learns from an answer whether there is such a user (RFC 5802, 9).
     ///
     /// `key` is the server's own secret, random and kept as long as its users are; `iterations` should be what real
-    /// users have ([`MIN_ITERATIONS`] if it is below).
+    /// users have (it is brought between [`MIN_ITERATIONS`] and [`MOST_ITERATIONS`]).
     #[cfg(feature = "scram")]
     pub fn for_nobody(hash: ScramHash, user: &str, key: &Secret<Vec<u8>>, iterations: u32) -> Self {
         let make = |what: &[u8]| hash::hmac(hash, key.reveal(), &[what, b"\0", user.as_bytes()]);
@@ -110,7 +110,7 @@ impl ScramCredentials {
         Self {
             hash,
             salt: Secret::new(salt),
-            iterations: iterations.max(MIN_ITERATIONS),
+            iterations: iterations.clamp(MIN_ITERATIONS, MOST_ITERATIONS),
             stored_key: Secret::new(make(b"StoredKey")),
             server_key: Secret::new(make(b"ServerKey")),
             real: false,
@@ -187,7 +187,7 @@ impl ScramCredentials {
 
 //= 5802-5.1-10, 7677-3-1
 fn check(salt: &[u8], iterations: u32) -> Result<(), ScramCredentialsError> {
-    if iterations < MIN_ITERATIONS {
+    if !(MIN_ITERATIONS..=MOST_ITERATIONS).contains(&iterations) {
         return Err(ScramCredentialsError::Iterations);
     }
     if salt.is_empty() || salt.len() > MAX_SALT {

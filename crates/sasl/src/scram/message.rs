@@ -65,7 +65,7 @@ pub(super) fn is_nonce(text: &str, limit: usize) -> bool {
 /// A `saslname`: `=2C` is a comma, `=3D` an equals sign, and there is no other `=`.
 //= 5802-5.1-5
 pub(crate) fn read_name(text: &str) -> Option<String> {
-    if text.is_empty() || text.contains('\0') {
+    if text.is_empty() || text.contains(['\0', ',']) {
         return None;
     }
     let mut name = String::with_capacity(text.len());
@@ -113,7 +113,7 @@ mod tests {
         for name in ["user", "a=b", ",", "=2C", "ü,=", "=3D=2C"] {
             assert_eq!(read_name(&write_name(name)).as_deref(), Some(name));
         }
-        for bad in ["", "=", "a=", "=2", "=2c", "=41", "=\u{fc}\u{fc}", "a\0"] {
+        for bad in ["", "=", "a=", "=2", "=2c", "=41", "=\u{fc}\u{fc}", "a\0", "a,b"] {
             assert_eq!(read_name(bad), None, "{bad:?}");
         }
     }

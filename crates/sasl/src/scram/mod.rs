@@ -27,6 +27,8 @@ pub const MIN_ITERATIONS: u32 = 4096;
 /// How many iterations a client does at most, unless told otherwise. At this many it computes for a fraction of a
 /// second, which is what a lying server can cost it.
 pub const MAX_ITERATIONS: u32 = 600_000;
+/// The most iterations that credentials may have. To check a password against them then takes seconds.
+pub const MOST_ITERATIONS: u32 = 10_000_000;
 /// The longest SCRAM message that is looked at, in octets.
 pub const MAX_MESSAGE: usize = 8192;
 /// The longest nonce of one side, in octets.

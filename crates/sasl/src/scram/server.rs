@@ -2,8 +2,9 @@
 
 use super::message::{Attributes, is_nonce, read_base64, read_name, write_base64};
 use super::{MAX_MESSAGE, MAX_NONCE, Nonce, ScramCredentials, ScramHash};
+use crate::prepare::saslprep_query;
 use crate::server::State;
-use crate::{Attempt, BindingType, Channel, ExchangeError, ServerExchange, ServerStep, saslprep};
+use crate::{Attempt, BindingType, Channel, ExchangeError, ServerExchange, ServerStep};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -88,7 +89,7 @@ impl First {
         let user = parts.value('n').and_then(read_name);
         let user = user.ok_or(malformed("expected n=user, and no extension that is mandatory"))?;
         //= 5802-5.1-3, 5802-5.1-4
-        let user = saslprep(&user).map_err(|_| malformed("the user name has characters it may not have"))?;
+        let user = saslprep_query(&user).map_err(|_| malformed("the user name has characters it may not have"))?;
         let nonce = parts.value('r').filter(|nonce| is_nonce(nonce, MAX_NONCE));
         let client_nonce = nonce.ok_or(malformed("expected r=nonce of printable ASCII"))?;
         if !parts.ends() {

@@ -307,3 +307,29 @@ fn names_and_passwords_are_prepared_before_they_are_used() {
         assert!(Scram::new(ScramHash::Sha256, "x", &secret(bad), nonce("c")).is_err(), "{bad:?}");
     }
 }
+
+/// RFC 5802, 5.1: a name is a query string, a password a stored one.
+//= 5802-5.1-13, 5802-5.1-14
+#[test]
+fn names_may_have_new_characters_and_passwords_may_not() {
+    let message = "n,,n=\u{1f600}\u{aa},r=abc".as_bytes();
+    let step = ServerExchange::start(&MechanismName::ScramSha256, Some(message), &Channel::default());
+    let Ok(ServerStep::Scram(query)) = step else { panic!("{step:?}") };
+    assert_eq!(query.user(), "\u{1f600}a");
+    let nonce = || Nonce::new([7; 18]);
+    assert!(Scram::new(ScramHash::Sha256, "\u{1f600}", &Secret::new("pencil".into()), nonce()).is_ok());
+    assert!(Scram::new(ScramHash::Sha256, "user", &Secret::new("\u{1f600}".into()), nonce()).is_err());
+}
+
+#[test]
+fn the_work_of_stored_credentials_has_a_cap() {
+    let text = |iterations: &str| {
+        format!("SCRAM-SHA-1${iterations}:c2FsdA==${key}:{key}", key = "AAAAAAAAAAAAAAAAAAAAAAAAAAA=")
+    };
+    assert_eq!(MOST_ITERATIONS, 10_000_000);
+    assert!(ScramCredentials::parse(&text("10000000")).is_ok());
+    for beyond in ["10000001", "4294967295"] {
+        let refused = ScramCredentials::parse(&text(beyond));
+        assert_eq!(refused.err(), Some(ScramCredentialsError::Iterations));
+    }
+}
