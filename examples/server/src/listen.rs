@@ -123,6 +123,26 @@ pub struct Port {
     made: Instant,
 }
 
+/// Where a connection comes from.
+#[derive(Clone, Copy)]
+pub struct Origin {
+    /// Its other end; `None` if that has no address.
+    pub peer: Option<SocketAddr>,
+    /// What a trusted proxy at that end said of the client.
+    pub proxied: Option<Proxied>,
+}
+
+impl Origin {
+    /// Whom the connection counts for. What a proxy does for itself, or for somebody it does not know, counts for nobody.
+    fn client(&self) -> Option<SocketAddr> {
+        match self.proxied {
+            None => self.peer,
+            Some(Proxied::Tcp { source, .. }) => Some(source),
+            Some(Proxied::Local | Proxied::Unknown) => None,
+        }
+    }
+}
+
 enum Sessions {
     Smtp(Arc<postrider_smtp::server::Config>),
     Imap(Arc<postrider_imap::server::Config>),
@@ -151,11 +171,11 @@ impl Port {
         &self,
         shared: Arc<Shared>,
         io: IO,
-        peer: Option<SocketAddr>,
+        from: Origin,
         farewell: Option<Text>,
     ) {
         match &self.sessions {
-            Sessions::Smtp(config) => smtp::serve(shared, config.clone(), io, peer, self.service, farewell).await,
+            Sessions::Smtp(config) => smtp::serve(shared, config.clone(), io, from, self.service, farewell).await,
             Sessions::Imap(config) => imap::serve(shared, config.clone(), io, farewell).await,
             Sessions::Pop3(config) => pop3::serve(shared, config.clone(), io, farewell).await,
         }
@@ -166,26 +186,22 @@ impl Port {
         shared: Arc<Shared>,
         gate: &Arc<Gate>,
         mut io: IO,
-        mut peer: Option<SocketAddr>,
+        peer: Option<SocketAddr>,
     ) {
-        let mut client = peer;
+        let mut from = Origin { peer, proxied: None };
         if let Some(proxy) = peer.filter(|peer| self.proxies.iter().any(|network| network.contains(peer.ip()))) {
-            client = match tokio::time::timeout(PROXY_WAIT, proxied(&mut io)).await {
-                Ok(Ok(Proxied::Tcp { source, .. })) => {
-                    peer = Some(source);
-                    peer
-                }
-                // The proxy for itself, or for somebody it does not know: that counts for nobody.
-                Ok(Ok(Proxied::Local | Proxied::Unknown)) => None,
+            from.proxied = match tokio::time::timeout(PROXY_WAIT, proxied(&mut io)).await {
+                Ok(Ok(said)) => Some(said),
                 Ok(Err(error)) => return tracing::warn!(%proxy, %error, "a proxy sent no header that can be read"),
                 Err(_) => return tracing::warn!(%proxy, "a proxy sent no header in time"),
             };
         }
+        let client = from.client();
         match gate.enter(client.map(|client| client.ip())) {
-            Ok(_seat) => self.session(shared, io, peer, None).await,
+            Ok(_seat) => self.session(shared, io, from, None).await,
             Err(error) => {
                 tracing::info!(?client, limit = gate.limit_per_address, "too many connections from one address");
-                self.dismiss(shared, gate, io, peer, &error.to_string()).await;
+                self.dismiss(shared, gate, io, from, &error.to_string()).await;
             }
         }
     }
@@ -196,13 +212,13 @@ impl Port {
         shared: Arc<Shared>,
         gate: &Gate,
         io: IO,
-        peer: Option<SocketAddr>,
+        from: Origin,
         why: &str,
     ) {
         let Ok(_turn) = gate.farewells.try_acquire() else { return };
         let why = Text::lossy(&format!("Try again later: {why}"), 200);
         // Whoever takes longer to listen is not told.
-        let _ = tokio::time::timeout(FAREWELL, self.session(shared, io, peer, Some(why))).await;
+        let _ = tokio::time::timeout(FAREWELL, self.session(shared, io, from, Some(why))).await;
     }
 }
 
@@ -257,7 +273,8 @@ pub async fn accept<L: Listen>(
                 drop(permit);
             }),
             Err(_) => sessions.spawn(async move {
-                port.dismiss(shared, &gate, stream, peer, "there are too many connections").await;
+                let from = Origin { peer, proxied: None };
+                port.dismiss(shared, &gate, stream, from, "there are too many connections").await;
             }),
         };
     }

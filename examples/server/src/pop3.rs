@@ -158,7 +158,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
     async fn handle(&mut self, event: Event) {
         match event {
             Event::Open { answer, attempt, .. } => {
-                let opened = self.open(attempt).await;
+                let opened = self.driver.meanwhile(open(&self.shared, attempt)).await;
+                let opened = opened.map(|(maildrop, listed)| {
+                    self.maildrop = Some(maildrop);
+                    listed
+                });
                 // Stale means that the session has answered for us.
                 let _ = self.driver.session().answer(answer, opened);
             }
@@ -168,7 +172,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
             }
             Event::Retrieve { answer, message, .. } => self.retrieve(answer, message).await,
             Event::Commit { answer, delete } => {
-                let deleted = self.delete(&delete).await.map_err(|error| {
+                let deleted = self.driver.meanwhile(remove(&self.shared, self.maildrop.as_ref(), &delete)).await;
+                let deleted = deleted.map_err(|error| {
                     tracing::error!(%error, "POP3 deletions failed");
                     Refusal::temporary(Text::literal("Some deleted messages not removed"))
                 });
@@ -181,58 +186,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
             }
             other => self.driver.session().decline(other),
         }
-    }
-
-    async fn open(&mut self, attempt: Attempt) -> Result<Vec<MessageMeta>, Refusal> {
-        let identity = self.shared.directory.authenticate(attempt).await.map_err(|denied| match denied {
-            Denied::Temporary => Refusal::temporary(Text::literal("Logins cannot be checked now")),
-            _ => Refusal { code: Some(ResponseCode::Auth), text: Text::literal("Wrong user or password") },
-        })?;
-        let closed = |error: Error| {
-            tracing::error!(%error, "a maildrop could not be opened");
-            Refusal::temporary(Text::literal("The maildrop cannot be opened now"))
-        };
-        let account = self.shared.directory.account(identity.as_str()).await.map_err(closed)?;
-        let claim = Claim::new(&self.shared, account)?;
-        self.shared.pop3.admit(identity.as_str())?;
-        self.snapshot(account, claim).await.map_err(closed)
-    }
-
-    async fn snapshot(&mut self, account: AccountId, claim: Claim) -> Result<Vec<MessageMeta>, Error> {
-        let store = &self.shared.store;
-        let inbox = store.snapshot(account, MailboxId::INBOX).await?.mailbox;
-        let (mut listed, mut messages) = (Vec::new(), Vec::new());
-        let mut ends = self.shared.pop3.ends(account, inbox.uidvalidity);
-        let mut rest = UidSet::all();
-        loop {
-            let batch = store.messages(account, MailboxId::INBOX, &rest, false, BATCH).await?;
-            for message in &batch {
-                //= 1939-7-3, 1939-7-4
-                let unique_id = UniqueId::new(&format!("{:08x}{:08x}", inbox.uidvalidity, message.uid));
-                let unique_id = unique_id.expect("hexadecimal digits are printable");
-                if message.uid > ends.seen {
-                    ends.seen = message.uid;
-                    let end = store.read(&Body::from(message.body), message.size.saturating_sub(2), 2).await;
-                    // A message that cannot be read is refused when it is asked for, and the rest is there.
-                    if end.is_ok_and(|end| MessageMeta::size_as_sent(message.size, &end) > message.size) {
-                        ends.open.insert(message.uid);
-                    }
-                }
-                let end: &[u8] = if ends.open.contains(&message.uid) { b"" } else { b"\r\n" };
-                let size = MessageMeta::size_as_sent(message.size, end);
-                listed.push(MessageMeta::new(size, unique_id));
-                messages.push((message.uid, message.body));
-            }
-            match batch.last() {
-                Some(last) if batch.len() == BATCH && last.uid < u32::MAX => {
-                    rest = UidSet::range(last.uid + 1..=u32::MAX);
-                }
-                _ => break,
-            }
-        }
-        self.shared.pop3.keep_ends(account, ends);
-        self.maildrop = Some(Maildrop { account, messages, _claim: claim });
-        Ok(listed)
     }
 
     async fn retrieve(&mut self, answer: Pending<ask::Retrieve>, number: u32) {
@@ -278,11 +231,63 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
         }
         Ok(())
     }
+}
 
-    async fn delete(&mut self, numbers: &[u32]) -> Result<(), Error> {
-        let Some(maildrop) = &self.maildrop else { return Ok(()) };
-        let uids = numbers.iter().map(|&number| maildrop.messages[number as usize - 1].0);
-        let uids = UidSet::from_ranges(uids.map(|uid| uid..=uid));
-        self.shared.store.expunge(maildrop.account, MailboxId::INBOX, uids, false).await.map(drop)
+/// Logs in, and takes the snapshot that the session goes by.
+async fn open(shared: &Arc<Shared>, attempt: Attempt) -> Result<(Maildrop, Vec<MessageMeta>), Refusal> {
+    let identity = shared.directory.authenticate(attempt).await.map_err(|denied| match denied {
+        Denied::Temporary => Refusal::temporary(Text::literal("Logins cannot be checked now")),
+        _ => Refusal { code: Some(ResponseCode::Auth), text: Text::literal("Wrong user or password") },
+    })?;
+    let closed = |error: Error| {
+        tracing::error!(%error, "a maildrop could not be opened");
+        Refusal::temporary(Text::literal("The maildrop cannot be opened now"))
+    };
+    let account = shared.directory.account(identity.as_str()).await.map_err(closed)?;
+    let claim = Claim::new(shared, account)?;
+    shared.pop3.admit(identity.as_str())?;
+    snapshot(shared, account, claim).await.map_err(closed)
+}
+
+async fn snapshot(shared: &Shared, account: AccountId, claim: Claim) -> Result<(Maildrop, Vec<MessageMeta>), Error> {
+    let store = &shared.store;
+    let inbox = store.snapshot(account, MailboxId::INBOX).await?.mailbox;
+    let (mut listed, mut messages) = (Vec::new(), Vec::new());
+    let mut ends = shared.pop3.ends(account, inbox.uidvalidity);
+    let mut rest = UidSet::all();
+    loop {
+        let batch = store.messages(account, MailboxId::INBOX, &rest, false, BATCH).await?;
+        for message in &batch {
+            //= 1939-7-3, 1939-7-4
+            let unique_id = UniqueId::new(&format!("{:08x}{:08x}", inbox.uidvalidity, message.uid));
+            let unique_id = unique_id.expect("hexadecimal digits are printable");
+            if message.uid > ends.seen {
+                ends.seen = message.uid;
+                let end = store.read(&Body::from(message.body), message.size.saturating_sub(2), 2).await;
+                // A message that cannot be read is refused when it is asked for, and the rest is there.
+                if end.is_ok_and(|end| MessageMeta::size_as_sent(message.size, &end) > message.size) {
+                    ends.open.insert(message.uid);
+                }
+            }
+            let end: &[u8] = if ends.open.contains(&message.uid) { b"" } else { b"\r\n" };
+            let size = MessageMeta::size_as_sent(message.size, end);
+            listed.push(MessageMeta::new(size, unique_id));
+            messages.push((message.uid, message.body));
+        }
+        match batch.last() {
+            Some(last) if batch.len() == BATCH && last.uid < u32::MAX => {
+                rest = UidSet::range(last.uid + 1..=u32::MAX);
+            }
+            _ => break,
+        }
     }
+    shared.pop3.keep_ends(account, ends);
+    Ok((Maildrop { account, messages, _claim: claim }, listed))
+}
+
+async fn remove(shared: &Shared, maildrop: Option<&Maildrop>, numbers: &[u32]) -> Result<(), Error> {
+    let Some(maildrop) = maildrop else { return Ok(()) };
+    let uids = numbers.iter().map(|&number| maildrop.messages[number as usize - 1].0);
+    let uids = UidSet::from_ranges(uids.map(|uid| uid..=uid));
+    shared.store.expunge(maildrop.account, MailboxId::INBOX, uids, false).await.map(drop)
 }

@@ -2,7 +2,7 @@
 
 use crate::delivery::{Accepted, FixUps, Incoming, Trace, Transaction};
 use crate::journal::Note;
-use crate::listen::Stop;
+use crate::listen::{Origin, Stop};
 use crate::queue::Turning;
 use crate::server::{Service, Shared, now};
 use postrider_core::{SessionId, Text};
@@ -14,7 +14,7 @@ use postrider_smtp::server::{self, Config, Event, Network, Server};
 use postrider_smtp::wire::{EtrnTarget, FutureRelease, Hold, MailParams, RcptParams, Timestamp};
 use postrider_smtp::{Delivered, ForwardPath, HelloName, Recipient, Refusal, ReversePath};
 use postrider_store::{Error, UnixMillis};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -76,26 +76,31 @@ pub async fn serve<IO: AsyncRead + AsyncWrite + Unpin>(
     shared: Arc<Shared>,
     config: Arc<Config>,
     io: IO,
-    peer: Option<SocketAddr>,
+    from: Origin,
     service: Service,
     farewell: Option<Text>,
 ) {
     let id = shared.session_id();
-    let mut server = match peer {
-        Some(peer) => Server::with_peer(config, id, peer),
-        None => Server::new(config, id),
+    let mut server = match from {
+        Origin { peer: None, .. } => Server::new(config, id),
+        Origin { peer: Some(peer), proxied: None } => Server::with_peer(config, id, peer),
+        Origin { peer: Some(proxy), proxied: Some(said) } => Server::with_proxy(config, id, proxy, said),
     };
     if let Some(why) = farewell {
         server.shut_down(why);
     }
-    let driver = Driver::new(server, io, Tls::Server(shared.tls.clone()));
-    let session = Session { shared, driver, id, service, transactions: 0, transaction: None, incoming: None };
-    session.run().await;
+    let mut driver = Driver::new(server, io, Tls::Server(shared.tls.clone()));
+    let mut stop = Stop::new(shared.clone());
+    let mut session = Session { shared, id, service, transactions: 0, transaction: None, incoming: None };
+    while let Some(event) = stop.next(&mut driver, Server::shut_down).await {
+        session.handle(&mut driver, event).await;
+    }
 }
 
-struct Session<IO> {
+/// What the application knows of a session. What takes its time is done while the driver goes on, so that the session's
+/// limits bind and its client is heard.
+struct Session {
     shared: Arc<Shared>,
-    driver: Driver<Server, IO>,
     id: SessionId,
     service: Service,
     transactions: u32,
@@ -103,56 +108,50 @@ struct Session<IO> {
     incoming: Option<Incoming>,
 }
 
-impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
-    async fn run(mut self) {
-        let mut stop = Stop::new(self.shared.clone());
-        while let Some(event) = stop.next(&mut self.driver, Server::shut_down).await {
-            self.handle(event).await;
-        }
-    }
-
+impl Session {
     /// An answer can come too late (Stale); the session has then given its own.
-    async fn handle(&mut self, event: Event) {
+    async fn handle<IO: AsyncRead + AsyncWrite + Unpin>(&mut self, driver: &mut Driver<Server, IO>, event: Event) {
         match event {
             Event::Auth { answer, attempt } => {
-                let verdict = self.authenticate(attempt).await;
-                let _ = self.driver.session().answer(answer, verdict);
+                let verdict = driver.meanwhile(self.authenticate(attempt)).await;
+                let _ = driver.session().answer(answer, verdict);
             }
             Event::Scram { answer, user, hash } => {
                 let credentials = self.shared.directory.scram(&user, hash);
-                let _ = self.driver.session().answer(answer, Ok(credentials));
+                let _ = driver.session().answer(answer, Ok(credentials));
             }
             Event::Mail { answer, from, params } => {
-                let verdict = self.mail(from, params).await;
-                let _ = self.driver.session().answer(answer, verdict.map(|()| Default::default()));
+                let user = driver.session().identity().map(|identity| identity.as_str().to_owned());
+                let verdict = driver.meanwhile(self.mail(user, from, params)).await;
+                let _ = driver.session().answer(answer, verdict.map(|()| Default::default()));
             }
             Event::Rcpt { answer, to, params } => {
-                let verdict = self.rcpt(to, params).await;
-                let _ = self.driver.session().answer(answer, verdict.map(|()| Default::default()));
+                let verdict = driver.meanwhile(self.rcpt(to, params)).await;
+                let _ = driver.session().answer(answer, verdict.map(|()| Default::default()));
             }
             Event::Etrn { answer, target } => {
-                let verdict = self.turn(target).await;
-                let _ = self.driver.session().answer(answer, verdict);
+                let verdict = driver.meanwhile(self.turn(target)).await;
+                let _ = driver.session().answer(answer, verdict);
             }
             Event::Data { answer } => {
-                self.begin();
-                let _ = self.driver.session().accept(answer);
+                self.begin(driver.session());
+                let _ = driver.session().accept(answer);
             }
             Event::Body(octets) => {
                 if let Some(incoming) = &mut self.incoming {
-                    incoming.write(&octets).await;
+                    driver.meanwhile(incoming.write(&octets)).await;
                 }
             }
             Event::Message { answer, size } => {
-                let verdict = self.message(size).await;
-                let _ = self.driver.session().answer(answer, verdict);
+                let verdict = driver.meanwhile(self.message(size)).await;
+                let _ = driver.session().answer(answer, verdict);
             }
             Event::Reset => {
                 self.transaction = None;
                 self.incoming = None;
             }
             Event::Closed(why) => tracing::debug!(%why, "SMTP session ended"),
-            other => self.driver.session().decline(other),
+            other => driver.session().decline(other),
         }
     }
 
@@ -160,10 +159,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
         Ok(self.shared.directory.authenticate(attempt).await?)
     }
 
-    async fn mail(&mut self, from: ReversePath, params: MailParams) -> Result<(), Refusal> {
+    async fn mail(&mut self, user: Option<String>, from: ReversePath, params: MailParams) -> Result<(), Refusal> {
         if let (Service::Submission { .. }, Some(sender)) = (self.service, from.mailbox()) {
             // RFC 6409, 6.1: the sender is who logged in.
-            let user = self.driver.session().identity().map(|identity| identity.as_str().to_owned());
             let (local, host) = (sender.unquoted_local_part(), sender.host_str().to_ascii_lowercase());
             let owner = match self.shared.directory.is_ours(&host) {
                 true => self.shared.directory.mailbox(&local, &host).await.map_err(|error| trouble(&error))?,
@@ -236,8 +234,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
         transaction.recipients.push(Accepted { recipient: Recipient { to, params }, mailbox });
     }
 
-    fn begin(&mut self) {
-        let session = self.driver.session();
+    fn begin(&mut self, session: &Server) {
         let (hello, extended) = match session.hello() {
             Some((hello, extended)) => (hello.as_str().to_owned(), extended),
             None => (String::new(), false),

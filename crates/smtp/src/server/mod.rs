@@ -26,7 +26,7 @@ pub use peers::{ConnectionLimits, Connections, Network, Origin, TooManyConnectio
 use crate::address::HelloName;
 use crate::dialogue::{Dialogue, Phase, Protocol};
 use crate::outcome::Refusal;
-use crate::wire::{BodyType, Quirks, ReplyClass, Verb};
+use crate::wire::{BodyType, Proxied, Quirks, ReplyClass, Verb};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
@@ -204,6 +204,17 @@ impl Server {
         if proxied {
             server.await_proxy(implicit);
         }
+        server
+    }
+
+    /// A session whose PROXY header the caller has read itself, from a proxy at this address that it trusts:
+    /// [`Config::proxies`] does not matter.
+    pub fn with_proxy(config: Arc<Config>, id: SessionId, proxy: SocketAddr, said: Proxied) -> Self {
+        let may_xclient = proxy::trusts(&config.xclient, proxy);
+        let mut server = Self::new(config, id);
+        server.origin = Origin::of(proxy);
+        server.may_xclient = may_xclient;
+        server.proxied(said);
         server
     }
 

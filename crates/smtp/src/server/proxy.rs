@@ -23,20 +23,7 @@ impl Server {
                 self.link.advance(length);
                 self.link.hold_window(None);
                 self.timers.command.disarm();
-                match proxied {
-                    Proxied::Local => {}
-                    // The proxy is trusted to say who speaks, which does not make the speaker trusted.
-                    Proxied::Unknown => self.may_xclient = false,
-                    Proxied::Tcp { source, destination } => {
-                        self.may_xclient = trusts(&self.config.xclient, source);
-                        self.origin = Origin {
-                            destination: Some(destination.ip().to_canonical()),
-                            destination_port: Some(destination.port()),
-                            proxied: true,
-                            ..Origin::of(source)
-                        };
-                    }
-                }
+                self.proxied(proxied);
                 self.stage = Stage::Greeting;
                 if implicit {
                     match self.link.begin_tls() {
@@ -53,6 +40,24 @@ impl Server {
                 let got = Excerpt::new(self.link.input());
                 self.end(Closed::Protocol(ProtocolError::Unexpected { what, got }));
                 true
+            }
+        }
+    }
+
+    /// Takes a trusted proxy's word for where the client is.
+    pub(super) fn proxied(&mut self, said: Proxied) {
+        match said {
+            Proxied::Local => {}
+            // The proxy is trusted to say who speaks, which does not make the speaker trusted.
+            Proxied::Unknown => self.may_xclient = false,
+            Proxied::Tcp { source, destination } => {
+                self.may_xclient = trusts(&self.config.xclient, source);
+                self.origin = Origin {
+                    destination: Some(destination.ip().to_canonical()),
+                    destination_port: Some(destination.port()),
+                    proxied: true,
+                    ..Origin::of(source)
+                };
             }
         }
     }

@@ -75,6 +75,20 @@ fn case_35_a_trusted_proxy_says_who_the_client_is() {
     assert_eq!(&lmtp.ask("PROXY TCP4 192.0.2.7 198.51.100.1 4711 25")[..3], "421");
 }
 
+/// The proxy's own rights are not those of a client that it does not know.
+#[test]
+fn case_35_who_a_proxy_does_not_know_has_not_its_rights() {
+    let (_place, server) = trusting("[proxies]\nsmtp = [\"127.0.0.1\"]\n[xclient]\nsmtp = [\"127.0.0.1\"]\n");
+    for header in ["PROXY UNKNOWN", "PROXY TCP4 192.0.2.7 198.51.100.1 4711 25"] {
+        let mut smtp = server.talk("smtp");
+        smtp.send(header);
+        assert!(smtp.line().starts_with("220 "), "{header}");
+        smtp.send("EHLO client.test");
+        assert!(!smtp.lines().iter().any(|line| line.contains("XCLIENT")), "{header}");
+        assert_eq!(&smtp.ask("XCLIENT ADDR=192.0.2.9")[..3], "550", "{header}");
+    }
+}
+
 #[test]
 fn clients_behind_a_proxy_are_counted_by_their_own_addresses() {
     let (_place, server) = trusting("[limits]\nconnections_per_address = 1\n[proxies]\nsmtp = [\"127.0.0.1\"]\n");
