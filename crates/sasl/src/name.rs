@@ -39,16 +39,11 @@ const LONGEST: usize = 20;
 impl MechanismName {
     /// Reads a name in any case. `None` if it is not one: 1 to 20 letters, digits, `-` and `_`.
     pub fn parse(name: &[u8]) -> Option<Self> {
-        if name.is_empty() || name.len() > LONGEST {
-            return None;
-        }
-        if !name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
-            return None;
-        }
         let mut upper = [0; LONGEST];
-        let upper = &mut upper[..name.len()];
-        upper.copy_from_slice(name);
-        upper.make_ascii_uppercase();
+        let upper = upper.get_mut(..name.len())?;
+        for (upper, octet) in upper.iter_mut().zip(name) {
+            *upper = octet.to_ascii_uppercase();
+        }
         Some(match &*upper {
             b"PLAIN" => Self::Plain,
             b"LOGIN" => Self::Login,
@@ -61,7 +56,11 @@ impl MechanismName {
             b"SCRAM-SHA-256-PLUS" => Self::ScramSha256Plus,
             b"XOAUTH2" => Self::XOAuth2,
             b"OAUTHBEARER" => Self::OAuthBearer,
-            other => Self::Other(core::str::from_utf8(other).expect("checked to be ASCII above").into()),
+            other => {
+                let fits = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+                let other = core::str::from_utf8(other).ok()?;
+                return (!other.is_empty() && other.as_bytes().iter().all(fits)).then(|| Self::Other(other.into()));
+            }
         })
     }
 

@@ -96,9 +96,7 @@ impl Capabilities {
         let mut capabilities = Self::default();
         // The first line is the greeting.
         for line in reply.lines().skip(1) {
-            if !capabilities.add_flag(line)
-                && let Ok(line) = core::str::from_utf8(line)
-            {
+            if !capabilities.add_flag(line) {
                 capabilities.add(line);
             }
         }
@@ -132,30 +130,37 @@ impl Capabilities {
         true
     }
 
-    fn add(&mut self, line: &str) {
+    fn add(&mut self, line: &[u8]) {
         let line = line.trim_ascii();
         // Old servers write "AUTH=LOGIN PLAIN", from a draft of RFC 2554.
-        let end = line.bytes().position(|b| matches!(b, b' ' | b'\t' | b'=')).unwrap_or(line.len());
-        let (keyword, params) = (&line[..end], line[end..].trim_start_matches([' ', '\t', '=']));
-        if self.add_flag(keyword.as_bytes()) {
+        let between = |b: &u8| matches!(b, b' ' | b'\t' | b'=');
+        let (keyword, rest) = line.split_at(line.iter().position(between).unwrap_or(line.len()));
+        let rest = &rest[rest.iter().position(|b| !between(b)).unwrap_or(rest.len())..];
+        if self.add_flag(keyword) {
             return;
         }
+        let mut words = rest.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
         //= 5321-4.1.1.1-3
-        let is = |name: &str| keyword.eq_ignore_ascii_case(name);
         match keyword.len() {
-            4 if is("SIZE") => {
-                let digits = params.split_ascii_whitespace().next().unwrap_or("0");
-                self.size = Some(digits.parse().unwrap_or(0));
-            }
-            4 if is("AUTH") => {
-                for name in params.split_ascii_whitespace() {
-                    if let Some(mechanism) = MechanismName::parse(name.as_bytes())
-                        && !self.auth.contains(&mechanism)
-                    {
+            4 if is(keyword, b"SIZE") => self.size = Some(words.next().and_then(number).unwrap_or(0)),
+            4 if is(keyword, b"AUTH") => {
+                for mechanism in words.filter_map(MechanismName::parse) {
+                    if !self.auth.contains(&mechanism) {
                         self.auth.push(mechanism);
                     }
                 }
             }
+            _ => {
+                if let (Ok(keyword), Ok(params)) = (core::str::from_utf8(keyword), core::str::from_utf8(rest)) {
+                    self.add_rarer(keyword, params);
+                }
+            }
+        }
+    }
+
+    fn add_rarer(&mut self, keyword: &str, params: &str) {
+        let is = |name: &str| keyword.eq_ignore_ascii_case(name);
+        match keyword.len() {
             6 if is("LIMITS") => {
                 for limit in params.split_ascii_whitespace() {
                     let Some((name, value)) = limit.split_once('=') else { continue };
@@ -259,4 +264,12 @@ impl Capabilities {
         }
         lines
     }
+}
+
+/// A number of any size that fits.
+fn number(digits: &[u8]) -> Option<u64> {
+    digits.iter().try_fold(0u64, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
 }

@@ -445,25 +445,24 @@ impl ReplyReader {
     //= 2920-3.1-4, 2920-3.1-6, 5321-4.2-2
     #[inline]
     fn take(&mut self, line: &[u8]) -> Result<bool, ReplyError> {
-        let Some(&digits) = line.first_chunk::<3>() else { return malformed(0, "a reply code") };
-        let again = self.code.is_some_and(|(first, _)| first == digits);
-        let code = if again { None } else { Some(ReplyCode::of(digits)?) };
-        let last = match line.get(3) {
+        let Some((&digits, rest)) = line.split_first_chunk::<3>() else { return malformed(0, "a reply code") };
+        let (last, text) = match rest {
             // RFC 5321, 4.2: servers should send the space, clients should do without.
-            None | Some(b' ') => true,
-            Some(b'-') => false,
-            Some(_) => return malformed(3, "a space or a hyphen after the reply code"),
-        };
-        let text = line.get(HEAD..).unwrap_or_default();
-        match code {
-            None => self.octets += 1,
-            Some(_) if self.is_within() => return malformed(0, "the same code in each line of a reply"),
-            Some(code) => {
-                self.code = Some((digits, code));
-                self.enhanced = split_enhanced(text)
-                    .map(|(enhanced, _)| enhanced)
-                    .filter(|enhanced| enhanced.class == digits[0] - b'0');
+            [] => (true, rest),
+            [b' ', text @ ..] => (true, text),
+            [b'-', text @ ..] => (false, text),
+            [..] => {
+                ReplyCode::of(digits)?;
+                return malformed(3, "a space or a hyphen after the reply code");
             }
+        };
+        match self.code {
+            Some((first, _)) if first == digits => self.octets += 1,
+            Some(_) => {
+                ReplyCode::of(digits)?;
+                return malformed(0, "the same code in each line of a reply");
+            }
+            None => self.begin(digits, text)?,
         }
         self.lines += 1;
         if self.lines > self.line_limit {
@@ -474,6 +473,13 @@ impl ReplyReader {
             return Err(ReplyError::TooLong { what: "octets", limit: self.octet_limit });
         }
         Ok(last)
+    }
+
+    fn begin(&mut self, digits: [u8; 3], text: &[u8]) -> Result<(), ReplyError> {
+        self.code = Some((digits, ReplyCode::of(digits)?));
+        self.enhanced =
+            split_enhanced(text).map(|(enhanced, _)| enhanced).filter(|enhanced| enhanced.class == digits[0] - b'0');
+        Ok(())
     }
 
     fn complete(&mut self) -> Reply {
