@@ -33,14 +33,14 @@ impl Default for LinkLimits {
 pub enum LineEnd {
     /// CR LF, as it should be.
     CrLf,
-    /// LF alone.
+    /// LF alone. Not after [`Link::end_lines_at_crlf`].
     Lf,
 }
 
 /// A line without its end.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Line {
-    /// The octets before the line's end. They may hold CR.
+    /// The octets before the line's end. They may hold CR, and LF after [`Link::end_lines_at_crlf`].
     pub octets: Bytes,
     /// How it ended.
     pub end: LineEnd,
@@ -68,6 +68,8 @@ pub struct Link {
     asked: u64,
 
     input: BytesMut,
+    /// Whether LF alone ends a line.
+    lf_ends: bool,
     /// How far `input` was searched for a line end without finding one.
     searched: usize,
     /// Whether the rest of a too long line is being thrown away.
@@ -114,6 +116,7 @@ impl Link {
             id,
             asked: 0,
             input: BytesMut::new(),
+            lf_ends: true,
             searched: 0,
             skipping: false,
             skipped: 0,
@@ -227,45 +230,69 @@ impl Link {
         (data.freeze(), found.ended)
     }
 
+    /// From here on only CRLF ends a line: LF alone is part of it, as CR alone always is. Otherwise it ends at LF, and
+    /// [`LineEnd`] says what stood there.
+    pub fn end_lines_at_crlf(&mut self) {
+        self.lf_ends = false;
+    }
+
     /// Reads the next line if it is there. `limit` counts the line without its end, in octets; a line that does not
     /// fit [`LinkLimits::input`] is too long as well.
     ///
     /// Each octet is searched once, however the stream was cut.
     pub fn line(&mut self, limit: usize) -> Framed {
-        loop {
-            let Some(found) = memchr::memchr(b'\n', &self.input[self.searched..]) else {
-                self.searched = self.input.len();
-                if self.skipping {
-                    self.skipped += self.searched as u64;
-                    self.advance(self.searched);
-                    return Framed::More;
-                }
-                // The last octet may be the CR of a line that fits exactly. A full buffer can only ever get emptier.
-                if self.input.len() > limit.saturating_add(1) || self.input.len() >= self.limits.input {
-                    self.skipping = true;
-                    self.skipped = self.searched as u64;
-                    self.advance(self.searched);
-                    return Framed::TooLong;
-                }
-                return Framed::More;
-            };
-            let lf = self.searched + found;
-            if self.skipping {
-                self.skipping = false;
-                self.skipped = 0;
-                self.advance(lf + 1);
-                self.searched = 0;
-                continue;
-            }
-            let mut octets = self.input.split_to(lf + 1).freeze();
-            self.searched = 0;
-            let crlf = octets[..lf].ends_with(b"\r");
-            octets.truncate(lf - usize::from(crlf));
-            if octets.len() > limit {
+        if !self.skip_line() {
+            return Framed::More;
+        }
+        let Some(lf) = self.find_end() else {
+            // The last octet may be the CR of a line that fits exactly. A full buffer can only ever get emptier.
+            if self.input.len() > limit.saturating_add(1) || self.input.len() >= self.limits.input {
+                self.skipping = true;
+                self.skip_line();
                 return Framed::TooLong;
             }
-            return Framed::Line(Line { octets, end: if crlf { LineEnd::CrLf } else { LineEnd::Lf } });
+            return Framed::More;
+        };
+        let mut octets = self.input.split_to(lf + 1).freeze();
+        self.searched = 0;
+        let crlf = octets[..lf].ends_with(b"\r");
+        octets.truncate(lf - usize::from(crlf));
+        if octets.len() > limit {
+            return Framed::TooLong;
         }
+        Framed::Line(Line { octets, end: if crlf { LineEnd::CrLf } else { LineEnd::Lf } })
+    }
+
+    /// Throws away what has come of a line that is too long. False while its end has not; true if there is no such line.
+    pub fn skip_line(&mut self) -> bool {
+        if !self.skipping {
+            return true;
+        }
+        let Some(lf) = self.find_end() else {
+            // The last octet may be the CR of the line's end.
+            let thrown = self.input.len() - usize::from(!self.lf_ends && self.input.ends_with(b"\r"));
+            self.skipped += thrown as u64;
+            self.advance(thrown);
+            return false;
+        };
+        self.skipping = false;
+        self.skipped = 0;
+        self.advance(lf + 1);
+        self.searched = 0;
+        true
+    }
+
+    /// Where the LF is with which the first line ends. What was searched is not searched again.
+    fn find_end(&mut self) -> Option<usize> {
+        while let Some(found) = memchr::memchr(b'\n', &self.input[self.searched..]) {
+            let lf = self.searched + found;
+            if self.lf_ends || self.input[..lf].ends_with(b"\r") {
+                return Some(lf);
+            }
+            self.searched = lf + 1;
+        }
+        self.searched = self.input.len();
+        None
     }
 
     /// Octets of a line that is too long and has not ended, thrown away so far. 0 if there is no such line.

@@ -16,7 +16,10 @@ fn lines(link: &mut Link, limit: usize) -> Vec<Framed> {
 }
 
 fn feed(input: &[u8], cuts: &[usize], limit: usize) -> Vec<Framed> {
-    let mut link = Link::new(1, LinkLimits::default());
+    feed_to(Link::new(1, LinkLimits::default()), input, cuts, limit)
+}
+
+fn feed_to(mut link: Link, input: &[u8], cuts: &[usize], limit: usize) -> Vec<Framed> {
     let mut found = vec![];
     let mut rest = input;
     for &cut in cuts.iter().chain([&usize::MAX]) {
@@ -42,6 +45,47 @@ proptest! {
         let fits = |found: Vec<Framed>| found.into_iter().filter(|f| matches!(f, Framed::Line(_))).collect::<Vec<_>>();
         prop_assert_eq!(fits(feed(&input, &cuts, limit)), fits(feed(&input, &[], limit)));
     }
+}
+
+/// A link whose lines end at CRLF only.
+fn strict() -> Link {
+    let mut link = Link::new(1, LinkLimits::default());
+    link.end_lines_at_crlf();
+    link
+}
+
+proptest! {
+    #[test]
+    fn lines_that_end_at_crlf_only_are_what_stands_between(
+        input in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'a')], 0..60),
+        cuts in proptest::collection::vec(0usize..5, 0..40),
+        limit in 1usize..8,
+    ) {
+        let text = String::from_utf8(input.clone()).unwrap();
+        let whole = text.rsplit_once("\r\n").map_or(vec![], |(whole, _)| whole.split("\r\n").collect());
+        let fitting: Vec<_> = whole.iter().filter(|line| line.len() <= limit).map(|line| line.as_bytes()).collect();
+        let found = feed_to(strict(), &input, &cuts, limit);
+        let lines: Vec<_> = found.iter().filter_map(|f| match f { Framed::Line(line) => Some(&line.octets[..]), _ => None }).collect();
+        prop_assert_eq!(lines, fitting);
+        let too_long = found.iter().filter(|f| **f == Framed::TooLong).count();
+        let rest = text.rsplit_once("\r\n").map_or(&*text, |(_, rest)| rest);
+        let long = whole.iter().filter(|line| line.len() > limit).count() + usize::from(rest.len() > limit + 1);
+        prop_assert_eq!(too_long, long);
+    }
+}
+
+#[test]
+fn a_long_line_is_thrown_away_to_its_end_and_no_further() {
+    let mut link = strict();
+    let _ = link.receive(b"abcdef\ngh\r");
+    assert_eq!(link.line(4), Framed::TooLong);
+    assert!(!link.skip_line());
+    assert_eq!((link.skipped(), link.input()), (9, &b"\r"[..]), "its end may have begun");
+    let _ = link.receive(b"\nNOOP\r\n");
+    assert!(link.skip_line());
+    assert_eq!((link.skipped(), link.input()), (0, &b"NOOP\r\n"[..]));
+    assert!(link.skip_line(), "there is no such line");
+    assert!(matches!(link.line(4), Framed::Line(_)));
 }
 
 #[test]
