@@ -160,6 +160,7 @@ impl Server {
             }
             About::Mail { utf8, body, require_tls } => {
                 self.dialogue.replied(Verb::Mail, ReplyClass::Done);
+                self.bereft = None;
                 self.utf8 = utf8;
                 self.body_type = body;
                 self.require_tls = require_tls;
@@ -220,7 +221,7 @@ impl Server {
             self.put(&refusal.reply());
         }
         match about {
-            About::Burl { .. } => self.part_missing(),
+            About::Burl { last } => self.part_missing(*last),
             About::Data => {
                 self.forget_transaction();
                 self.dialogue.message_over();

@@ -5,6 +5,7 @@
 
 use super::answers::About;
 use super::receiving::Receiving;
+use super::replies::Refused;
 use super::{Event, Role, Server, Stage, ask};
 use crate::outcome::no;
 use crate::wire::{BodyType, Reply, ReplyClass, Url, Verb, Words};
@@ -25,24 +26,24 @@ pub(super) struct Chunk {
 enum Fate {
     /// It is part of the message.
     Kept,
-    /// It is read and dropped, and answered so, so many `times`. `wrong` says that the client made a mistake.
-    Dropped { reply: Reply, wrong: bool, times: usize },
+    /// It is read and dropped, and answered so, so many `times`.
+    Dropped { refused: Refused, times: usize },
 }
 
 impl Server {
-    /// BDAT has been read, and `refusal` says that it has no place now.
-    pub(super) fn bdat(&mut self, size: u64, last: bool, refusal: Option<Reply>) {
+    /// BDAT has been read. It has no place now if it is `refused`.
+    pub(super) fn bdat(&mut self, size: u64, last: bool, refused: Option<Refused>) {
         let limits = &self.config.limits;
         let chunk = |fate| Box::new(Chunk { left: size, size, last, fate });
-        if let Some(reply) = refusal {
+        if let Some(refused) = refused {
             let most = limits.message.saturating_add(limits.message_excess);
             if size > most {
-                self.put(&reply);
+                self.put(&refused.reply);
                 return self.end(Closed::Protocol(ProtocolError::TooMuch { what: "octets in a chunk", limit: most }));
             }
-            let times = if last { self.replies_owed() } else { 1 };
-            self.stage = Stage::Chunk(chunk(Fate::Dropped { reply, wrong: true, times }));
-            return self.part_missing();
+            let times = self.replies_owed(last);
+            self.stage = Stage::Chunk(chunk(Fate::Dropped { refused, times }));
+            return self.part_missing(last);
         }
         if !self.another_part() {
             return;
@@ -54,18 +55,18 @@ impl Server {
         }
     }
 
-    /// How many replies a last chunk gets that has no place: one, or over LMTP one for each recipient of its transaction,
-    /// though an earlier chunk was refused and has ended that (RFC 2033, 4.3). The client may have sent this one before it
-    /// knew.
+    /// How many replies a part of the message gets that has no place: one; but the last over LMTP one for each recipient
+    /// of its transaction, though an earlier part was refused and has ended that (RFC 2033, 4.3). The client may have
+    /// sent this one before it knew.
     //= 2033-4.3-1
-    fn replies_owed(&mut self) -> usize {
-        let bereft = core::mem::take(&mut self.counts.bereft) as usize;
-        if self.config.role != Role::Lmtp || !self.config.chunking {
+    fn replies_owed(&self, last: bool) -> usize {
+        let parts = self.config.chunking || self.config.burl.is_some();
+        if !last || self.config.role != Role::Lmtp || !parts {
             1
         } else if self.dialogue.in_transaction() {
             self.recipients
         } else {
-            bereft.max(1)
+            self.bereft.map_or(1, |recipients| recipients.max(1) as usize)
         }
     }
 
@@ -87,14 +88,13 @@ impl Server {
     }
 
     /// The message was refused before its first chunk was read.
-    pub(super) fn chunks_refused(&mut self, refusal: Reply) {
-        let lmtp = self.config.role == Role::Lmtp;
+    pub(super) fn chunks_refused(&mut self, reply: Reply) {
+        let last = matches!(&self.stage, Stage::Chunk(chunk) if chunk.last);
+        let times = self.replies_owed(last);
         if let Stage::Chunk(chunk) = &mut self.stage {
-            //= 2033-4.3-1
-            let times = if lmtp && chunk.last { self.recipients } else { 1 };
-            chunk.fate = Fate::Dropped { reply: refusal, wrong: false, times };
+            chunk.fate = Fate::Dropped { refused: Refused { reply, mistake: false }, times };
         }
-        self.part_missing();
+        self.part_missing(last);
     }
 
     /// Reads part of a chunk.
@@ -154,25 +154,14 @@ impl Server {
 
     fn chunk_over(&mut self, chunk: Chunk) {
         match chunk.fate {
-            Fate::Dropped { times: 0, .. } => {}
-            Fate::Dropped { reply, wrong: true, times } => {
-                for _ in 1..times {
-                    self.put(&reply);
-                }
-                self.wrong(reply);
-            }
-            Fate::Dropped { reply, wrong: false, times } => {
-                for _ in 0..times {
-                    self.put(&reply);
-                }
-            }
+            Fate::Dropped { refused, times } => self.put_misplaced(refused, times),
             Fate::Kept if chunk.last => self.message_complete(),
             Fate::Kept => {
                 let refusal = self.message.as_ref().and_then(|receiving| receiving.refusal());
                 if let Some(reply) = refusal {
                     // RFC 3030, 2: the client must begin anew, and the chunks it has sent already are refused.
                     self.put(&reply);
-                    return self.part_missing();
+                    return self.part_missing(false);
                 }
                 //= 3030-2-4
                 self.dialogue.replied(Verb::Bdat, ReplyClass::Done);
@@ -209,12 +198,12 @@ impl Server {
     /// BURL, in its place.
     pub(super) fn burl(&mut self, url: Url, last: bool) {
         let Some(offer) = self.burl_offer() else {
-            self.wrong(no(502, 5, 1, "BURL is not offered"));
-            return self.part_missing();
+            let reply = no(502, 5, 1, "BURL is not offered");
+            return self.burl_refused(last, Refused { reply, mistake: true });
         };
         if !url.is_of(&offer) {
-            self.put(&no(554, 7, 14, "URLs of this kind are not fetched here"));
-            return self.part_missing();
+            let reply = no(554, 7, 14, "URLs of this kind are not fetched here");
+            return self.burl_refused(last, Refused { reply, mistake: false });
         }
         if !self.another_part() {
             return;
@@ -229,14 +218,23 @@ impl Server {
         self.ask_about(About::Burl { last }, |answer: Pending<ask::Burl>| Event::Burl { answer, url, last });
     }
 
-    /// A part of the message was refused: parts that were sent behind it must not make a message without it (RFC 3030,
-    /// 2; RFC 4468, 3.2).
-    pub(super) fn part_missing(&mut self) {
+    /// BURL is refused: it has no place, or its URL is not fetched.
+    pub(super) fn burl_refused(&mut self, last: bool, refused: Refused) {
+        self.put_misplaced(refused, self.replies_owed(last));
+        self.part_missing(last);
+    }
+
+    /// A part of the message was refused, perhaps the last: parts that were sent behind it must not make a message
+    /// without it (RFC 3030, 2; RFC 4468, 3.2).
+    pub(super) fn part_missing(&mut self, last: bool) {
         if self.dialogue.in_transaction() {
-            let recipients = self.recipients;
+            let recipients = u32::try_from(self.recipients).unwrap_or(u32::MAX);
             self.forget_transaction();
-            self.counts.bereft = u32::try_from(recipients).unwrap_or(u32::MAX);
+            self.bereft = Some(recipients);
             self.dialogue.message_over();
+        }
+        if last {
+            self.bereft = None;
         }
     }
 

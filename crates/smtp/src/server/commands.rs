@@ -2,6 +2,7 @@
 
 use super::answers::{About, Slot};
 use super::event::Verdict;
+use super::replies::Refused;
 use super::{Event, Held, Notes, Role, Server, Stage, Tls, ask};
 use crate::address::{ForwardPath, HelloName, ReversePath};
 use crate::dialogue::{OutOfOrder, Phase};
@@ -11,12 +12,14 @@ use crate::wire::{
     Verb,
 };
 use alloc::collections::{BTreeSet, VecDeque};
-use postrider_core::{Closed, Excerpt, Framed, Line, LineEnd, Pending, ProtocolError};
+use postrider_core::{Closed, Excerpt, Framed, Line, Pending, ProtocolError};
+use postrider_sasl::MechanismName;
 
 impl Server {
     pub(super) fn greet(&mut self) -> bool {
         if self.shutting_down.is_some() {
             // RFC 5321, 3.1: who is not to be served is told in place of the greeting.
+            self.timers.greeting.disarm();
             self.stage = Stage::Command;
             return true;
         }
@@ -35,10 +38,7 @@ impl Server {
                 self.end(Closed::Eof);
                 return true;
             }
-            if !self.timers.pausing {
-                self.timers.pausing = true;
-                self.timers.greeting.arm(delay);
-            }
+            self.timers.greeting.arm_if_off(delay);
             return false;
         }
         self.say_greeting();
@@ -85,7 +85,7 @@ impl Server {
             let limit = limits.command_line.max(limits.auth_line);
             let start = self.link.input();
             let long = start.len() > limit;
-            let (stranger, verb) = (long && is_other_protocol(start), if long { Verb::of(start) } else { None });
+            let (stranger, verb) = (long && is_other_protocol(start), if long { meant(start) } else { None });
             match self.link.line(limit) {
                 Framed::Line(line) => self.held = Some(Held::Line(line)),
                 Framed::TooLong if stranger => {
@@ -98,10 +98,14 @@ impl Server {
         }
         match self.held.take_if(|held| may_run(held, &self.slots, self.config.undecided)) {
             None => false,
+            // What has come behind it decides about it, so that its end must have.
+            Some(Held::TooLong { verb }) if is_data(verb) && !self.link.skip_line() => {
+                self.held = Some(Held::TooLong { verb });
+                self.no_line()
+            }
             Some(Held::TooLong { verb }) => {
                 self.timers.command.disarm();
-                self.not_understood(verb);
-                self.wrong(no(500, 5, 2, "The line is too long"));
+                self.not_understood(verb, b"", no(500, 5, 2, "The line is too long"));
                 true
             }
             Some(Held::Line(line)) => {
@@ -149,79 +153,93 @@ impl Server {
     pub(super) fn run(&mut self, line: &Line) {
         let octets = &line.octets[..];
         let verb = Verb::of(octets);
-        if self.link.is_tapped() {
-            // After the mechanism; or the URL, which may hold the key to what it names.
-            let words = match verb {
-                Some(Verb::Auth) => Some(1),
-                Some(Verb::Burl) => Some(0),
-                _ => None,
-            };
-            let secret =
-                words.map(|n| memchr::memchr2_iter(b' ', b'\t', octets).nth(n).map_or(octets.len(), |space| space + 1));
-            self.link.trace_in(octets, secret);
-        }
-        if core::mem::take(&mut self.refused_data) && verb.is_none() {
-            return self.message_came_anyway(octets);
-        }
+        let meant = verb.or_else(|| meant(octets));
+        self.trace_line(octets, meant);
         // Before all else that may be wrong with the line: what follows it is not for us either.
         if verb.is_none() && is_other_protocol(octets) {
             return self.stranger(octets);
         }
-        //= 5321-2.3.8-1
-        if line.end == LineEnd::Lf || memchr::memchr2(b'\r', 0, octets).is_some() {
+        let wrong = if memchr::memchr3(b'\r', b'\n', 0, octets).is_some() {
             // RFC 5321, 2.3.8: CR and LF only as CRLF.
-            //= 3030-2-10
-            // The verb may end with the octet that is wrong.
-            let verb = verb.or_else(|| Verb::of(octets.get(..4)?));
-            self.not_understood(verb);
-            self.wrong(no(500, 5, 2, "A line ends with CRLF and holds neither CR, LF nor NUL"));
-            self.refused_data = matches!(verb, Some(Verb::Data | Verb::Bdat));
-            return;
-        }
-        if octets.len() > self.config.limits.command_line && verb != Some(Verb::Auth) {
-            self.not_understood(verb);
-            return self.wrong(no(500, 5, 2, "The line is too long"));
-        }
-        match read(octets, self.config.quirks) {
-            Ok((command, quirks)) => {
-                self.obey(command);
-                // Noted for the transaction that the command began or is part of.
-                self.notes.quirks.space_before_path |= quirks.space_before_path;
-                self.notes.quirks.path_without_brackets |= quirks.path_without_brackets;
+            //= 5321-2.3.8-1, 3030-2-10
+            no(500, 5, 2, "A line ends with CRLF and holds neither CR, LF nor NUL")
+        } else if octets.len() > self.config.limits.command_line && verb != Some(Verb::Auth) {
+            no(500, 5, 2, "The line is too long")
+        } else {
+            match read(octets, self.config.quirks) {
+                Ok((command, quirks)) => {
+                    self.refused_data = false;
+                    self.obey(command, octets.is_ascii());
+                    // Noted for the transaction that the command began or is part of.
+                    self.notes.quirks.space_before_path |= quirks.space_before_path;
+                    self.notes.quirks.path_without_brackets |= quirks.path_without_brackets;
+                    return;
+                }
+                Err(wrong) => misread(wrong),
             }
-            Err(wrong) => {
-                // A chunk whose size cannot be read follows a bad BDAT, as a message may follow a bad DATA.
-                let data = matches!(verb, Some(Verb::Data | Verb::Bdat));
-                self.not_understood(verb);
-                self.wrong(misread(wrong));
-                self.refused_data = data;
-            }
+        };
+        self.not_understood(meant, octets, wrong);
+    }
+
+    /// Shows a line to the tap, without what may be secret in it.
+    fn trace_line(&mut self, octets: &[u8], verb: Option<Verb>) {
+        // What is no command may be a response to a challenge that was not given.
+        let stray = self.after_auth && verb.is_none();
+        self.after_auth = stray || verb == Some(Verb::Auth);
+        if self.link.is_tapped() {
+            self.link.trace_in(octets, if stray { Some(0) } else { secret_from(octets, verb) });
         }
     }
 
-    /// A line that cannot be obeyed may have been a part of the message, which must not be taken without it.
-    fn not_understood(&mut self, verb: Option<Verb>) {
+    /// Refuses a line that cannot be obeyed. `verb` is what it was meant for.
+    fn not_understood(&mut self, verb: Option<Verb>, line: &[u8], reply: Reply) {
+        if core::mem::take(&mut self.refused_data) {
+            return self.message_came_anyway(line);
+        }
+        // It may have been a part of the message, which must not be taken without it.
         if self.dialogue.phase() == Phase::Chunks || matches!(verb, Some(Verb::Bdat | Verb::Burl)) {
-            self.part_missing();
+            self.part_missing(false);
+        }
+        if verb == Some(Verb::Mail) {
+            self.bereft = Some(0);
+        }
+        self.wrong(reply);
+        if is_data(verb) {
+            self.data_refused();
         }
     }
 
-    pub(super) fn obey(&mut self, command: Command) {
+    /// Whether what has no place now has none because of a refusal that its client may not have heard yet.
+    fn follows_refusal(&self) -> bool {
+        self.bereft.is_some() || (self.dialogue.in_transaction() && self.rcpt_seen && self.recipients == 0)
+    }
+
+    /// `plain` says that the line was ASCII.
+    pub(super) fn obey(&mut self, command: Command, plain: bool) {
         let verb = command.verb();
+        let mut follows = false;
+        if matches!(verb, Verb::Rcpt | Verb::Data | Verb::Bdat | Verb::Burl) {
+            follows = self.follows_refusal();
+        } else {
+            // A new group begins. If it begins with MAIL, the rest depends on whether that is accepted.
+            self.bereft = (verb == Verb::Mail).then_some(0);
+        }
         let refusal = match self.dialogue.may(verb) {
             _ if self.is_barred(verb) => Some(no(530, 7, 0, "STARTTLS comes first")),
             Ok(()) => None,
             Err(why) => Some(self.out_of_order(verb, why)),
         };
         if let Some(reply) = refusal {
+            let refused = Refused { reply, mistake: !follows };
             if let Command::Bdat { size, last } = command {
-                return self.bdat(size, last, Some(reply));
+                return self.bdat(size, last, Some(refused));
             }
-            if verb == Verb::Burl {
-                self.part_missing();
+            if let Command::Burl { last, .. } = command {
+                return self.burl_refused(last, refused);
             }
-            self.wrong(reply);
+            self.put_misplaced(refused, 1);
             if verb == Verb::Data {
+                self.bereft = None;
                 self.data_refused();
             }
             return;
@@ -234,8 +252,8 @@ impl Server {
         match command {
             //= 5321-2.2.1-3
             Command::Ehlo(name) | Command::Helo(name) | Command::Lhlo(name) => self.greeted(verb, name),
-            Command::Mail { from, params } => self.mail(from, params),
-            Command::Rcpt { to, params } => self.rcpt(to, params),
+            Command::Mail { from, params } => self.mail(from, params, plain),
+            Command::Rcpt { to, params } => self.rcpt(to, params, plain),
             Command::Data if self.body_type == Some(BodyType::BinaryMime) => {
                 // RFC 3030, 3.
                 //= 3030-3-2
@@ -245,7 +263,8 @@ impl Server {
             Command::Data => self.ask_about(About::Data, |answer: Pending<ask::Data>| Event::Data { answer }),
             Command::Bdat { size, last } => {
                 let offered = self.config.chunking || (self.config.burl.is_some() && self.message.is_some());
-                self.bdat(size, last, (!offered).then(|| no(502, 5, 1, "CHUNKING is not offered")));
+                let refused = || Refused { reply: no(502, 5, 1, "CHUNKING is not offered"), mistake: true };
+                self.bdat(size, last, (!offered).then(refused));
             }
             Command::Burl { url, last } => self.burl(url, last),
             Command::Etrn(_) if !self.config.etrn => self.wrong(no(502, 5, 1, "ETRN is not offered")),
@@ -306,14 +325,13 @@ impl Server {
     }
 
     //= 3461-5.1-1
-    pub(super) fn mail(&mut self, from: ReversePath, params: MailParams) {
+    pub(super) fn mail(&mut self, from: ReversePath, params: MailParams, plain: bool) {
         let offered = self.dialogue.is_extended();
         self.notes = Notes::default();
         if self.config.role == Role::Submission && !self.dialogue.is_authenticated() {
             //= 4954-6-3
             return self.wrong(no(530, 7, 0, "Authentication required"));
         }
-        let plain = from.is_ascii() && others_are_ascii(&params.other);
         let config = &self.config;
         //= 5321-4.1.1-3
         let unknown = (params.smtp_utf8 && !config.smtp_utf8)
@@ -363,7 +381,7 @@ impl Server {
     }
 
     //= 3461-5.1-3
-    pub(super) fn rcpt(&mut self, to: ForwardPath, params: RcptParams) {
+    pub(super) fn rcpt(&mut self, to: ForwardPath, params: RcptParams, plain: bool) {
         self.rcpt_seen = true;
         let dsn = self.config.dsn && self.dialogue.is_extended();
         if ((params.notify.is_some() || params.original.is_some()) && !dsn)
@@ -372,14 +390,15 @@ impl Server {
         {
             return self.wrong(no(555, 5, 4, "A parameter is not recognised"));
         }
-        let plain = to.is_ascii() && others_are_ascii(&params.other);
+        // RFC 6531, 3.4: the whole envelope, ORCPT too.
         if !plain && !self.utf8 {
             return self.wrong(no(501, 6, 7, "An address with UTF-8 needs SMTPUTF8"));
         }
         let open = self.slots.iter().filter(|slot| matches!(slot.about, About::Rcpt { .. })).count();
         if self.recipients + open >= self.config.limits.recipients {
-            self.counts.recipients_excess += 1;
-            if self.counts.recipients_excess > self.config.limits.recipients_excess && self.slots.is_empty() {
+            self.counts.recipients_excess = self.counts.recipients_excess.saturating_add(1);
+            let limit = self.config.limits.recipients_excess;
+            if self.counts.recipients_excess as usize > limit && self.slots.is_empty() {
                 let limit = self.config.limits.recipients as u64;
                 return self.too_much("recipients", limit);
             }
@@ -502,8 +521,31 @@ fn is_other_protocol(line: &[u8]) -> bool {
     line.starts_with(b"SSH-") || line.first() == Some(&0x16) || METHODS.iter().any(|method| line.starts_with(method))
 }
 
-fn others_are_ascii(params: &[Parameter]) -> bool {
-    params.iter().all(|param| param.value().is_none_or(str::is_ascii))
+/// The verb of a line that cannot be obeyed as it stands: what it holds may be as secret as if it could, and what follows
+/// it the same.
+fn meant(line: &[u8]) -> Option<Verb> {
+    let line = line.trim_ascii_start();
+    let word = line.iter().position(|b| !b.is_ascii_alphabetic()).unwrap_or(line.len());
+    Verb::of(&line[..word])
+}
+
+/// Whether a message follows such a command.
+fn is_data(verb: Option<Verb>) -> bool {
+    matches!(verb, Some(Verb::Data | Verb::Bdat))
+}
+
+/// Where a line with this verb begins to be secret: after a mechanism that is known to be one; before a URL, which may
+/// hold the key to what it names.
+fn secret_from(line: &[u8], verb: Option<Verb>) -> Option<usize> {
+    if !matches!(verb, Some(Verb::Auth | Verb::Burl)) {
+        return None;
+    }
+    let blanks = line.len() - line.trim_ascii_start().len();
+    let arguments = blanks + "AUTH ".len();
+    let word = line.get(arguments..)?.split(|&b| b == b' ').next()?;
+    let known = |name: MechanismName| !matches!(name, MechanismName::Other(_));
+    let is_shown = blanks == 0 && line[arguments - 1] == b' ' && MechanismName::parse(word).is_some_and(known);
+    Some(if is_shown { arguments + word.len() + 1 } else { arguments })
 }
 
 /// The reply to a line that is no command.

@@ -256,8 +256,8 @@ pub struct Limits {
     pub recipients: usize,
     /// Recipients above that limit that are answered 452 before the session is closed. Default 1,000.
     pub recipients_excess: usize,
-    /// MAIL and RCPT in one session that are refused though there is nothing wrong with them, before the session is
-    /// closed. Default 1,000.
+    /// MAIL and RCPT in one session that are refused though there is nothing wrong with them, and commands that are
+    /// because one before them was, before the session is closed. Default 1,000.
     pub refused: u32,
     /// Messages in one session. Default 100.
     pub transactions: u32,
@@ -274,7 +274,7 @@ pub struct Limits {
     pub header: u64,
     /// `Received` fields in a message's header, above which it is in a loop (RFC 5321, 6.3). Default 50.
     pub hops: u32,
-    /// Errors after which each further command is delayed by `error_delay`. Default 10.
+    /// Errors after which each further one is followed by a delay of `error_delay`. Default 10.
     pub errors_soft: u32,
     /// Errors after which the session is closed. Default 20.
     pub errors_hard: u32,

@@ -5,7 +5,7 @@ use super::{Event, Server, Stage, ask};
 use crate::outcome::{Refusal, no};
 use crate::wire::Reply;
 use alloc::borrow::ToOwned;
-use postrider_core::{Closed, Framed, LineEnd, Pending};
+use postrider_core::{Closed, Framed, Pending};
 use postrider_sasl::{Channel, Denied, ExchangeError, MechanismName, ServerExchange, ServerStep, line as sasl_line};
 
 impl Server {
@@ -106,10 +106,6 @@ impl Server {
             return true;
         };
         self.link.trace_in(&line.octets, Some(0));
-        if line.end == LineEnd::Lf {
-            self.failed_auth(&no(501, 5, 2, "A line ends with CRLF"));
-            return true;
-        }
         match sasl_line::response(&line.octets, limit) {
             Ok(sasl_line::Response::Data(data)) => self.exchanged(exchange.respond(data.reveal()), rounds),
             //= 4954-4-6

@@ -5,7 +5,11 @@
 //!
 //! What follows a refused DATA is not trusted: a client that did not wait for the invitation sends its message next,
 //! and a message must not be run as commands. If anything has come before the refusal was said, or if the next line is
-//! no command, the session is closed with 421.
+//! no command, the session is closed with 421. A DATA that cannot be understood is a refused one, and so is a BDAT, as
+//! its chunk's size is not known.
+//!
+//! A refusal brings others: of what was sent in the same group (RFC 2920) before it was heard. They are counted as
+//! refusals, and not as mistakes, of which a client is soon allowed no more.
 
 mod answers;
 mod chunks;
@@ -101,7 +105,12 @@ pub struct Server {
     recipients: usize,
     /// Whether this transaction had a RCPT at all.
     rcpt_seen: bool,
+    /// A transaction came to nothing, or to no beginning, and its client may have sent more of it before it knew: so many
+    /// recipients had been accepted. Until what would have been its end.
+    bereft: Option<u32>,
     refused_data: bool,
+    /// The last command was AUTH, so what is none may be a part of a login.
+    after_auth: bool,
     shutting_down: Option<Text>,
     overdue: bool,
     counts: Counts,
@@ -141,11 +150,9 @@ struct Counts {
     hellos: u32,
     auth_failures: u32,
     transactions: u32,
-    recipients_excess: usize,
+    recipients_excess: u32,
     refused: u32,
     chunks: u32,
-    /// Recipients of a transaction that ended with a part of its message refused, until the last part has come.
-    bereft: u32,
 }
 
 impl Server {
@@ -157,6 +164,8 @@ impl Server {
 
     fn made(config: Arc<Config>, id: SessionId, implicit: bool) -> Self {
         let mut link = Link::new(id, config.limits.link);
+        //= 5321-2.3.8-1
+        link.end_lines_at_crlf();
         if implicit {
             link.start_with_tls();
         }
@@ -183,7 +192,9 @@ impl Server {
             may_xclient: false,
             recipients: 0,
             rcpt_seen: false,
+            bereft: None,
             refused_data: false,
+            after_auth: false,
             shutting_down: None,
             overdue: false,
             counts: Counts::default(),
@@ -381,7 +392,7 @@ impl Server {
         self.notes = Notes::default();
         self.counts.chunks = 0;
         self.recipients = 0;
-        self.counts.bereft = 0;
+        self.bereft = None;
         self.rcpt_seen = false;
         self.counts.recipients_excess = 0;
     }

@@ -9,6 +9,13 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use postrider_core::{Closed, ProtocolError, Timer};
 
+/// What has no place, and whose fault that is: the client's, or that of an earlier refusal.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) reply: Reply,
+    pub(super) mistake: bool,
+}
+
 impl Server {
     //= 2920-3.2-5, 5321-4.2-5
     pub(super) fn put_static(&mut self, line: &'static str) {
@@ -88,6 +95,18 @@ impl Server {
         });
     }
 
+    /// Replies to what has no place, so many `times`.
+    pub(super) fn put_misplaced(&mut self, Refused { reply, mistake }: Refused, times: usize) {
+        for _ in 1..times {
+            self.put(&reply);
+        }
+        match times {
+            0 => {}
+            _ if mistake => self.wrong(reply),
+            _ => self.put_refused(&reply),
+        }
+    }
+
     /// Replies to a mistake, and counts it.
     //= 2920-3.2-6
     pub(super) fn wrong(&mut self, reply: Reply) {
@@ -112,7 +131,7 @@ impl Server {
         }
     }
 
-    /// Refuses a sender or a recipient, and counts it. Past the limit the session ends instead.
+    /// Refuses a sender, a recipient or what follows them, and counts it. Past the limit the session ends instead.
     pub(super) fn put_refused(&mut self, reply: &Reply) {
         if self.count_refused() {
             return self.refused_too_often();
@@ -120,7 +139,7 @@ impl Server {
         self.put(reply);
     }
 
-    /// Counts a sender or a recipient that is refused. True if it is one too many.
+    /// Counts what is refused though it is no mistake. True if it is one too many.
     pub(super) fn count_refused(&mut self) -> bool {
         self.counts.refused += 1;
         self.counts.refused > self.config.limits.refused

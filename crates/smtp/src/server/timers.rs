@@ -76,7 +76,6 @@ impl Server {
             due = true;
         }
         if timers.greeting.tick(now) {
-            timers.pausing = false;
             self.say_greeting();
             return true;
         }

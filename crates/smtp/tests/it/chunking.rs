@@ -62,8 +62,15 @@ fn a_second_message_follows_the_first() {
 #[test]
 fn case_25_bad_sizes_are_refused_and_what_follows_is_no_command() {
     for bad in ["-1", "+1", "18446744073709551616", " 5  LAST", "5 LAST x", "5LAST", "", "x"] {
-        let input = [ENVELOPE, format!("BDAT {bad}\r\n").as_bytes(), b"NOOP\r\nQUIT\r\n"].concat();
-        assert_eq!(both(&config(), &input).codes(), [250, 250, 250, 501, 250, 221], "{bad}");
+        let input = [ENVELOPE, format!("BDAT {bad}\r\n").as_bytes()].concat();
+        assert_eq!(both(&config(), &input).codes(), [250, 250, 250, 501], "{bad}");
+        let input = [&input[..], b"NOOP\r\nQUIT\r\n"].concat();
+        assert_eq!(
+            whole(config(), &input).codes(),
+            [250, 250, 250, 501, 421],
+            "{bad}: what came with it may be its chunk"
+        );
+        assert_eq!(converse(config(), &input, || 1).codes(), [250, 250, 250, 501, 250, 221], "{bad}: its client waits");
         let input = [ENVELOPE, format!("BDAT {bad}\r\n").as_bytes(), b"Subject: a\r\n\r\nQUIT\r\n"].concat();
         let heard = both(&config(), &input);
         assert_eq!(heard.codes(), [250, 250, 250, 501, 421], "{bad}: a message is not run as commands");
@@ -407,11 +414,11 @@ fn a_message_is_not_taken_without_a_part_that_was_refused() {
     let parts = [
         (&b"BURL http://www.example/part\r\n"[..], 554),
         (b"BURL\r\n", 501),
-        (b"BURL imap://imap.example/a\n", 500),
+        (b"BURL imap://imap.example/a\n\r\n", 500),
         (long.as_bytes(), 500),
         (longer.as_bytes(), 500),
         (b"BDAT x\r\n", 501),
-        (b"BDAT 5\n", 500),
+        (b"BDAT 5\n\r\n", 500),
         (b"BDAT\r5\r\n", 500),
     ];
     for burl in [Some("imap".parse().unwrap()), None] {
@@ -423,10 +430,15 @@ fn a_message_is_not_taken_without_a_part_that_was_refused() {
             }
             let shown = part[..part.len().min(40)].escape_ascii();
             let (first, last) = (bdat(b"one\r\n", false), bdat(b"three\r\n", true));
-            let heard = hears(&config, &[ENVELOPE, &first, part, &last, b"QUIT\r\n"]);
+            // What comes with a bad BDAT is its chunk; what comes later is commands.
+            let bdat = part.starts_with(b"BDAT");
+            let hears = |parts: &[&[u8]]| {
+                if bdat { converse(config.clone(), &parts.concat(), || 1) } else { hears(&config, parts) }
+            };
+            let heard = hears(&[ENVELOPE, &first, part, &last, b"QUIT\r\n"]);
             assert_eq!(heard.codes(), [250, 250, 250, 250, code, 503, 221], "{shown} within");
             assert_eq!((heard.taken.len(), heard.resets), (0, 1), "{shown}");
-            let heard = hears(&config, &[ENVELOPE, part, &last, b"QUIT\r\n"]);
+            let heard = hears(&[ENVELOPE, part, &last, b"QUIT\r\n"]);
             assert_eq!(heard.codes(), [250, 250, 250, code, 503, 221], "{shown} first");
             assert_eq!((heard.taken.len(), heard.resets), (0, 1), "{shown}");
         }

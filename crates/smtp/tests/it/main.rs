@@ -18,6 +18,7 @@ mod listed;
 mod pair;
 mod parameters;
 mod proxy;
+mod refused;
 mod sasl;
 mod server_cases;
 mod server_extensions;
