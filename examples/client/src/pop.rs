@@ -224,6 +224,7 @@ async fn complete(line: &mut Line<Client>, command: CommandId) -> Result<Result<
 async fn survey(line: &mut Line<Client>) -> Result<Maildrop, Fault> {
     let sizes = line.session().list(None);
     let sizes = given(line, sizes).await?;
+    let uidl = line.session().capabilities().is_some_and(|offered| offered.uidl);
     let ids = line.session().unique_ids(None);
     let ids = given(line, ids).await?;
     let mut maildrop = Maildrop::default();
@@ -233,6 +234,10 @@ async fn survey(line: &mut Line<Client>) -> Result<Maildrop, Fault> {
         match event {
             Event::Completed { of, result: Err(why) } if of == sizes => {
                 return Err(Fault::new(Class::TryLater, format!("the server does not list its messages: {why}")));
+            }
+            Event::Completed { of, result: Err(why) } if of == ids && (uidl || why.code.is_some()) => {
+                // Fetched without them, everything would come again.
+                return Err(Fault::new(Class::TryLater, format!("the server does not tell unique ids now: {why}")));
             }
             // Without UIDL there are just no ids.
             Event::Completed { of, .. } if of == ids => return Ok(maildrop),

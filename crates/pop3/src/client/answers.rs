@@ -191,6 +191,7 @@ impl Client {
             StatusLine::Err(why) => {
                 let sent = self.waiting.pop_front().expect("an answer is only read if there is a question");
                 self.settled(&sent);
+                self.utf8 &= sent.verb != Verb::Utf8;
                 self.dialogue.replied(sent.verb, false);
                 match sent.id {
                     Some(of) => self.events.push_back(Event::Completed { of, result: Err(why) }),

@@ -14,8 +14,9 @@
 //! messages. So ids are counted: of an id that is there twice, two messages must have been kept before they count as
 //! known. If fewer were, all of them are fetched again; some mail may then come twice, but none is lost.
 //!
-//! A server may also give the id of a deleted message to another one. So an id is forgotten with its message, or else
-//! remembered with that one's size: there are servers that keep what they said was deleted, and list it again.
+//! A server may also give the id of a deleted message to another one, and nobody can tell whether a message is deleted
+//! when the connection is lost around QUIT. So an id is remembered with its message's size: a message of another size is
+//! another message, and is fetched. It comes twice if a server changes its mind about the size, and only then.
 //!
 //! ```
 //! use postrider_pop3::UniqueId;
@@ -32,7 +33,7 @@
 //! let mut plan = memory.plan(&maildrop);
 //! assert_eq!(plan.wanted().map(|message| message.number).collect::<Vec<_>>(), [2]);
 //! // Message 2 was retrieved and is synced to disk: this line is stored too, and then it may go.
-//! assert_eq!(plan.kept(2).unwrap(), "have b\n");
+//! assert_eq!(plan.kept(2).unwrap(), "have b 1 120\n");
 //! assert_eq!(plan.deletable().collect::<Vec<_>>(), [1, 2]);
 //! ```
 
@@ -165,13 +166,13 @@ pub struct Memory {
 struct Had {
     /// How many messages.
     count: u32,
-    /// The size of the one, if it was deleted.
-    deleted: Option<u64>,
+    /// The size of the one, if it is known.
+    size: Option<u64>,
 }
 
 impl Had {
     fn new(count: u32) -> Self {
-        Self { count, deleted: None }
+        Self { count, size: None }
     }
 
     /// What ends the line about an id.
@@ -180,17 +181,21 @@ impl Had {
         match words {
             [] => Some(Self::new(1)),
             [word] => count(word).map(Self::new),
-            [word, size] => Some(Self { count: count(word)?, deleted: Some(size.parse().ok()?) }),
+            [word, size] => Some(Self { count: count(word)?, size: Some(size.parse().ok()?) }),
             [_, _, _, ..] => None,
         }
     }
 
     /// The line about an id.
     fn line(self, id: &UniqueId) -> String {
+        format!("have {}", self.rest(id))
+    }
+
+    fn rest(self, id: &UniqueId) -> String {
         match self {
-            Self { count: 1, deleted: None } => format!("have {id}\n"),
-            Self { count, deleted: None } => format!("have {id} {count}\n"),
-            Self { count, deleted: Some(size) } => format!("have {id} {count} {size}\n"),
+            Self { count: 1, size: None } => format!("{id}\n"),
+            Self { count, size: None } => format!("{id} {count}\n"),
+            Self { count, size: Some(size) } => format!("{id} {count} {size}\n"),
         }
     }
 }
@@ -266,7 +271,7 @@ impl Memory {
             let Some((id, had)) = message.id.as_ref().and_then(|id| Some((id, self.have.get(id)?))) else {
                 return false;
             };
-            had.count >= listed[id] && (had.deleted.is_none() || had.deleted == message.size)
+            had.count >= listed[id] && (had.size.is_none() || had.size == message.size)
         };
         let messages = maildrop.messages().map(|message| {
             let fate = if known(message) { Fate::Known } else { Fate::Wanted };
@@ -324,17 +329,14 @@ impl Plan {
     /// [`Misuse`] if the message is not wanted, or `place` is empty, longer than [`Plan::PLACE`], or holds blanks or
     /// control characters.
     pub fn begin(&self, message: u32, place: &str) -> Result<String, Misuse> {
-        let id = self.wanted_id(message)?;
+        let had = self.next(message)?;
         let storable = |c: char| !c.is_whitespace() && !c.is_control();
         if place.is_empty() || place.len() > Self::PLACE || !place.chars().all(storable) {
             return Err(Misuse::new(
                 "the place of a message is empty, too long, or holds blanks or control characters",
             ));
         }
-        Ok(id.map_or_else(String::new, |id| match self.next_count(id) {
-            1 => format!("get {place} {id}\n"),
-            count => format!("get {place} {id} {count}\n"),
-        }))
+        Ok(had.map_or_else(String::new, |(id, had)| format!("get {place} {}", had.rest(id))))
     }
 
     /// The message is safe here: it may be deleted on the server once the line is stored. The line is empty if the
@@ -343,17 +345,13 @@ impl Plan {
     /// # Errors
     /// [`Misuse`] if the message is not wanted.
     pub fn kept(&mut self, message: u32) -> Result<String, Misuse> {
-        let line = match self.wanted_id(message)?.cloned() {
-            None => String::new(),
-            Some(id) => {
-                let count = self.next_count(&id);
-                let had = Had::new(count);
-                let line = had.line(&id);
-                self.memory.have.insert(id.clone(), had);
-                self.kept.insert(id, count);
-                line
-            }
-        };
+        let had = self.next(message)?.map(|(id, had)| (id.clone(), had));
+        let line = had.map_or_else(String::new, |(id, had)| {
+            let line = had.line(&id);
+            self.memory.have.insert(id.clone(), had);
+            self.kept.insert(id, had.count);
+            line
+        });
         self.messages.get_mut(&message).expect("it is wanted").1 = Fate::Kept;
         Ok(line)
     }
@@ -374,7 +372,8 @@ impl Plan {
         };
         if let Some(id) = &listed.id {
             match (listed.size, self.memory.have.get_mut(id)) {
-                (Some(size), Some(had)) if self.listed[id] == 1 => *had = Had { count: 1, deleted: Some(size) },
+                // What an earlier session kept may have been noted without it.
+                (Some(size), Some(had)) if self.listed[id] == 1 => *had = Had { count: 1, size: Some(size) },
                 // Which of several were deleted could not be told; nor could another one of no known size.
                 (_, _) => drop(self.memory.have.remove(id)),
             }
@@ -383,9 +382,9 @@ impl Plan {
     }
 
     /// What to remember for the next session: messages that are no longer in the maildrop are forgotten. A maildrop that
-    /// was empty may have been a server in trouble, so nothing is forgotten then.
+    /// was empty, or without ids, may have been a server in trouble, so nothing is forgotten then.
     pub fn into_memory(mut self) -> Memory {
-        if !self.messages.is_empty() {
+        if !self.listed.is_empty() {
             self.memory.have.retain(|id, had| match self.listed.get(id) {
                 Some(listed) => {
                     had.count = had.count.min(*listed);
@@ -397,17 +396,17 @@ impl Plan {
         self.memory
     }
 
-    fn wanted_id(&self, message: u32) -> Result<Option<&UniqueId>, Misuse> {
-        match self.messages.get(&message) {
-            Some((listed, Fate::Wanted)) => Ok(listed.id.as_ref()),
-            Some((_, Fate::Known | Fate::Kept)) | None => Err(Misuse::new("the message is not one to be fetched")),
-        }
-    }
-
-    /// How many messages of that id will have been kept with the next one. What earlier sessions kept does not count:
-    /// it was too few to tell which, so all are fetched again.
-    fn next_count(&self, id: &UniqueId) -> u32 {
-        self.kept.get(id).copied().unwrap_or(0) + 1
+    /// What will have been kept of the id of a message that is wanted, with this message; `None` if it has no id. What
+    /// earlier sessions kept does not count: it was too few to tell which, so all are fetched again.
+    fn next(&self, message: u32) -> Result<Option<(&UniqueId, Had)>, Misuse> {
+        let Some((listed, Fate::Wanted)) = self.messages.get(&message) else {
+            return Err(Misuse::new("the message is not one to be fetched"));
+        };
+        Ok(listed.id.as_ref().map(|id| {
+            let count = self.kept.get(id).copied().unwrap_or(0) + 1;
+            let size = if self.listed[id] == 1 { listed.size } else { None };
+            (id, Had { count, size })
+        }))
     }
 }
 
@@ -439,16 +438,18 @@ mod tests {
         let mut plan = memory("have a\nhave c\n").plan(&maildrop(&["a", "b", "c", "d"]));
         assert_eq!(wanted(&plan), [2, 4]);
         assert_eq!(plan.deletable().collect::<Vec<_>>(), [1, 3]);
-        assert_eq!(plan.kept(4).expect("wanted"), "have d\n");
+        assert_eq!(plan.kept(4).expect("wanted"), "have d 1 1\n");
         assert_eq!(plan.deletable().collect::<Vec<_>>(), [1, 3, 4], "only what was kept");
         assert!(plan.kept(4).is_err() && plan.kept(1).is_err() && plan.kept(9).is_err());
-        assert_eq!(plan.into_memory(), memory("have a\nhave c\nhave d\n"));
+        assert_eq!(plan.into_memory(), memory("have a\nhave c\nhave d 1 1\n"));
     }
 
     #[test]
     fn what_is_gone_is_forgotten_but_not_because_the_maildrop_is_empty() {
         assert_eq!(memory("have a\nhave b\n").plan(&maildrop(&["b"])).into_memory(), memory("have b\n"));
         assert_eq!(memory("have a\nhave b\n").plan(&maildrop(&[])).into_memory(), memory("have a\nhave b\n"));
+        let without = memory("have a\n").plan(&maildrop(&["", ""]));
+        assert_eq!(without.into_memory(), memory("have a\n"), "no id was told");
     }
 
     //= 1939-7-5
@@ -520,7 +521,7 @@ mod tests {
             assert!(plan.begin(1, place).is_err(), "{place:?}");
         }
         assert!(plan.begin(2, "f").is_err(), "there is no such message");
-        assert_eq!(plan.begin(1, "ü/1").expect("wanted"), "get ü/1 a\n");
+        assert_eq!(plan.begin(1, "ü/1").expect("wanted"), "get ü/1 a 1 1\n");
     }
 
     #[test]
@@ -541,6 +542,22 @@ mod tests {
         let plan = Memory::read(&text, |_| false).expect("a memory").plan(&again);
         assert_eq!(wanted(&plan), [1, 3], "a is another message; b was not deleted after all");
         assert!(plan.clone().deleted(1).is_err(), "it is not here");
+    }
+
+    #[test]
+    fn an_id_that_another_message_has_after_a_lost_quit_is_fetched() {
+        let (mut before, mut after) = (maildrop(&["a"]), maildrop(&["a"]));
+        before.size(1, 120).expect("few");
+        after.size(1, 999).expect("few");
+        let mut plan = Memory::new().plan(&before);
+        let begun = plan.begin(1, "there").expect("wanted");
+        let kept = plan.kept(1).expect("wanted");
+        // QUIT was said, and nothing was heard: the message is deleted, or not.
+        for stored in [&begun, &kept, &(begun.clone() + &kept)] {
+            assert_eq!(wanted(&memory(stored).plan(&before)), [], "it is still there");
+            let plan = memory(stored).plan(&after);
+            assert_eq!((wanted(&plan), plan.deletable().count()), (vec![1], 0), "another one");
+        }
     }
 
     #[test]

@@ -114,8 +114,8 @@ pub struct Client {
     waiting: VecDeque<Sent>,
     /// A login, STLS or QUIT was given: what follows depends on its answer.
     settling: bool,
-    /// UTF8 was sent.
-    utf8_said: bool,
+    /// UTF8 was sent and not refused.
+    utf8: bool,
     quitting: bool,
     answer: Answer,
     patience: Timer,
@@ -206,7 +206,7 @@ impl Client {
             queue: VecDeque::new(),
             waiting: VecDeque::new(),
             settling: false,
-            utf8_said: false,
+            utf8: false,
             quitting: false,
             answer: Answer::Nothing,
             patience,
@@ -246,7 +246,7 @@ impl Client {
     /// STLS: [`Event::Completed`], then TLS, then [`Event::Ready`].
     ///
     /// # Errors
-    /// [`Misuse`] if TLS is in place, somebody has logged in, UTF8 was said (RFC 6856, 2.1), or the server does not offer
+    /// [`Misuse`] if TLS is in place, somebody has logged in, UTF8 was said and not refused (RFC 6856, 2.1), or the server does not offer
     /// it. Who insists on TLS gives up then: nothing else may be sent in the clear.
     //= 6856-2.1-3
     pub fn start_tls(&mut self) -> Result<CommandId, Misuse> {
@@ -254,7 +254,7 @@ impl Client {
         if self.link.security().is_tls() {
             return Err(Misuse::new("TLS is in place already"));
         }
-        if self.utf8_said {
+        if self.utf8 {
             return Err(Misuse::new("STLS has no place after UTF8"));
         }
         if self.capabilities.as_ref().is_some_and(|offered| !offered.stls) {
@@ -337,7 +337,7 @@ impl Client {
             return Err(Misuse::new("the server does not offer UTF8"));
         }
         let id = self.simple(Verb::Utf8)?;
-        self.utf8_said = true;
+        self.utf8 = true;
         Ok(id)
     }
 

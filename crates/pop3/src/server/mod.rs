@@ -304,8 +304,11 @@ impl Server {
                     true
                 }
                 Framed::TooLong => {
-                    self.now = Busy::Ready;
-                    self.mistake(Text::literal("the line is too long"));
+                    self.progress = true;
+                    let now = core::mem::replace(&mut self.now, Busy::Ready);
+                    let too_long = Refusal::plain(Text::literal("the line is too long"));
+                    let why = if let Busy::Refused(why) = now { why } else { too_long };
+                    self.login_failed(Verb::Auth, &why);
                     true
                 }
                 Framed::More => self.end_of_stream(),

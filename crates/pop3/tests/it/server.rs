@@ -76,6 +76,10 @@ impl Adapter for ServerAdapter {
                 let right = if apop.matches(&Secret::new("tanstaaf".into())) { "right" } else { "wrong" };
                 Shown::Question(format!("open {} by a {right} digest", apop.user()), Question::Open(answer))
             }
+            Event::Open { answer, attempt: Attempt::Token { user, token, .. }, .. } => {
+                let user = user.unwrap_or_default();
+                Shown::Question(format!("open {user} by the token {}", token.reveal()), Question::Open(answer))
+            }
             Event::Retrieve { answer, message, lines } => {
                 let lines = lines.map_or(String::new(), |lines| format!(" lines {lines}"));
                 Shown::Question(format!("retrieve {message}{lines}"), Question::Retrieve(answer))

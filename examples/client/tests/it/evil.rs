@@ -119,13 +119,22 @@ fn sizes_and_ids_that_lie_lose_no_message() {
         ("LIST", "+OK 99 messages\r\n1 99999999999999999999\r\n2 0\r\n."),
         ("UIDL", "+OK\r\n1 a\r\n2 a\r\n."),
         ("UIDL", "+OK\r\n1 \r\n2 \u{1b}[2J\r\n."),
-        ("UIDL", "-ERR no such thing"),
         ("greeting", "+OK <not a timestamp> <no@host@here>"),
     ] {
         let run = run(user().replying(turn, lie), &["--plaintext-login"], true);
         assert!(printed(&run.output).contains("2 messages fetched"), "{turn}: {lie}");
         assert_eq!(run.kept, 2, "{turn}: {lie}");
     }
+}
+
+#[test]
+fn a_server_that_tells_no_ids_now_is_asked_later_and_one_that_has_none_is_not() {
+    fails(user().replying("UIDL", "-ERR no such thing"), 75, &["unique ids now", "no such thing"], 0);
+    let without = || user().replying("CAPA", "+OK\r\nUSER\r\n.");
+    fails(without().replying("UIDL", "-ERR [SYS/TEMP] busy"), 75, &["unique ids now", "busy"], 0);
+    let run = run(without().replying("UIDL", "-ERR no such thing"), &["--plaintext-login"], true);
+    assert!(printed(&run.output).contains("2 messages fetched"));
+    assert_eq!(run.kept, 2);
 }
 
 #[test]
