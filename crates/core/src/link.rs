@@ -70,6 +70,8 @@ pub struct Link {
     input: BytesMut,
     /// Whether LF alone ends a line.
     lf_ends: bool,
+    /// Whether LF stands in the line that has not ended, and is not its end.
+    lf_within: bool,
     /// How far `input` was searched for a line end without finding one.
     searched: usize,
     /// Whether the rest of a too long line is being thrown away.
@@ -117,6 +119,7 @@ impl Link {
             asked: 0,
             input: BytesMut::new(),
             lf_ends: true,
+            lf_within: false,
             searched: 0,
             skipping: false,
             skipped: 0,
@@ -282,13 +285,28 @@ impl Link {
         true
     }
 
+    /// Whether a line has begun and holds an LF that is not its end: after [`Link::end_lines_at_crlf`], its sender may think
+    /// that it has ended. Not if it is too long.
+    pub fn has_lf_within(&self) -> bool {
+        self.lf_within && !self.skipping
+    }
+
+    /// Takes what has come of a line that has not ended, as if it ended here.
+    pub fn take_unended(&mut self) -> Bytes {
+        self.searched = 0;
+        self.lf_within = false;
+        self.input.split().freeze()
+    }
+
     /// Where the LF is with which the first line ends. What was searched is not searched again.
     fn find_end(&mut self) -> Option<usize> {
         while let Some(found) = memchr::memchr(b'\n', &self.input[self.searched..]) {
             let lf = self.searched + found;
             if self.lf_ends || self.input[..lf].ends_with(b"\r") {
+                self.lf_within = false;
                 return Some(lf);
             }
+            self.lf_within = true;
             self.searched = lf + 1;
         }
         self.searched = self.input.len();

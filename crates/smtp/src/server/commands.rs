@@ -12,7 +12,7 @@ use crate::wire::{
     Verb,
 };
 use alloc::collections::{BTreeSet, VecDeque};
-use postrider_core::{Closed, Excerpt, Framed, Line, Pending, ProtocolError};
+use postrider_core::{Closed, Excerpt, Framed, Line, LineEnd, Pending, ProtocolError};
 use postrider_sasl::MechanismName;
 
 impl Server {
@@ -133,10 +133,21 @@ impl Server {
         }
         //= 5321-4.1.1.5-3
         if self.link.is_eof() && self.slots.is_empty() {
-            self.end(Closed::Eof);
+            if self.link.has_lf_within() && self.held.is_none() {
+                self.run_unended();
+            } else {
+                self.end(Closed::Eof);
+            }
             return true;
         }
         false
+    }
+
+    /// Whoever ends lines with LF waits for a reply, and is told why there is none. What comes later is another line.
+    pub(super) fn run_unended(&mut self) {
+        let octets = self.link.take_unended();
+        self.timers.command.disarm();
+        self.run(&Line { octets, end: LineEnd::Lf });
     }
 
     /// A client of another protocol was led here, maybe to have its words taken for commands.

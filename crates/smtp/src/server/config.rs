@@ -293,6 +293,9 @@ pub struct Limits {
     pub greeting_delay: Duration,
     /// How long the client may take for a command, or for the TLS handshake. Default 5 min (RFC 5321, 4.5.3.2.7).
     pub command: Duration,
+    /// How long the rest of a line is waited for that holds LF without CR, before it is refused as it stands: its client
+    /// may think that it has ended. Default 1 s.
+    pub newline: Duration,
     /// How long the client may send nothing of a message. Default 3 min (RFC 5321, 4.5.3.2.5).
     pub block: Duration,
     /// Octets that must come in each `rate_window` of a message, in however many chunks. Default 64.
@@ -356,6 +359,7 @@ impl Default for Limits {
             greeting_delay: Duration::ZERO,
             //= 5321-4.5.3.2.7-1
             command: Duration::from_secs(5 * 60),
+            newline: Duration::from_secs(1),
             block: Duration::from_secs(3 * 60),
             rate: 64,
             rate_window: Duration::from_secs(5 * 60),

@@ -11,6 +11,8 @@ use postrider_sasl::Denied;
 pub(super) struct Timers {
     /// The client's time for a command.
     pub(super) command: Timer,
+    /// The client's time for the rest of a line with LF in it.
+    pub(super) newline: Timer,
     /// The client's time for part of a message.
     pub(super) block: Timer,
     /// When the rate of the message is looked at next.
@@ -106,6 +108,15 @@ impl Server {
                 late |= timers.block.tick(now) || (self.message.is_none() && timers.is_slow(now, limits));
             }
         }
+        if matches!(self.stage, Stage::Command) && !timers.pausing && self.link.has_lf_within() {
+            timers.newline.arm_if_off(limits.newline);
+            if timers.newline.tick(now) {
+                self.run_unended();
+                return true;
+            }
+        } else {
+            timers.newline.disarm();
+        }
         if late || overdue {
             if !self.link.is_gated() && !matches!(self.stage, Stage::Proxy { .. }) {
                 self.put(&no(421, 4, 2, if late { "Timed out" } else { "The session has lasted too long" }));
@@ -118,7 +129,7 @@ impl Server {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         let t = &self.timers;
-        let timers = Timer::earliest([&t.command, &t.block, &t.rate, &t.greeting, &t.pause, &t.session]);
+        let timers = Timer::earliest([&t.command, &t.newline, &t.block, &t.rate, &t.greeting, &t.pause, &t.session]);
         let slots = self.slots.iter().filter(|slot| slot.verdict.is_none()).filter_map(|slot| slot.timer.deadline());
         timers.into_iter().chain(slots).min()
     }

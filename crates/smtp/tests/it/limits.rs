@@ -129,6 +129,7 @@ fn limits_have_the_defaults_that_are_documented() {
     assert_eq!((server.auth_failures, server.auth_rounds), (3, 10));
     assert_eq!((server.greeting_delay, server.command, server.block), (Duration::ZERO, minutes(5), minutes(3)));
     assert_eq!((server.rate, server.rate_window, server.refused), (64, minutes(5), 1000));
+    assert_eq!(server.newline, Duration::from_secs(1));
     assert_eq!((server.decision, server.session), (minutes(5), minutes(60)));
     assert_eq!((server.link.input, server.link.output), (64 << 10, 64 << 10));
     assert_eq!(server.link.linger, Duration::from_secs(30));
@@ -433,6 +434,23 @@ fn limit_command() {
     assert_eq!(rig.say("NO"), "");
     assert!(rig.wait(time).starts_with("421 4.4.2 "));
     assert_eq!(rig.closed, Some(Closed::TimedOut));
+}
+
+#[test]
+fn limit_newline() {
+    let time = limits().newline;
+    let mut rig = Rig::greeted(config());
+    assert_eq!(rig.say("NOOP\n"), "");
+    assert_eq!(rig.wait(time - MOMENT), "");
+    assert_eq!(codes(&rig.wait(MOMENT)), [500]);
+    assert_eq!(rig.wait(time * 2), "", "once");
+    assert_eq!(codes(&rig.say("NOOP\r\n")), [250], "the next line is another one");
+    // The rest came in time: one line, one reply, and no time is left over from it.
+    assert_eq!(rig.say("NO\nOP"), "");
+    assert_eq!(rig.wait(time - MOMENT), "");
+    assert_eq!(codes(&rig.say("\r\nNO")), [500]);
+    assert_eq!(rig.wait(time * 2), "");
+    assert_eq!(codes(&rig.say("OP\r\n")), [250]);
 }
 
 #[test]
