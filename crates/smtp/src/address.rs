@@ -527,14 +527,17 @@ fn routed_mailbox(cursor: &mut Cursor<'_>) -> Result<Mailbox, ParseError> {
 
 pub(crate) fn mailbox(cursor: &mut Cursor<'_>) -> Result<Mailbox, ParseError> {
     let start = cursor.at();
-    local_part(cursor)?;
+    let mut ascii = local_part(cursor)?;
     cursor.expect(b'@', "\"@\"")?;
     let host = cursor.at() - start;
     match cursor.peek() {
         Some(b'[') => literal(cursor)?,
-        _ => domain(cursor, LABEL)?,
+        _ => ascii &= domain(cursor, LABEL)?,
     }
-    let text = checked(cursor.since(start)?, start)?;
+    let text = cursor.since(start)?;
+    if !ascii {
+        checked(text, start)?;
+    }
     Ok(Mailbox { text: text.into(), host })
 }
 
@@ -543,7 +546,7 @@ pub(crate) fn hello_name(cursor: &mut Cursor<'_>) -> Result<HelloName, ParseErro
     let start = cursor.at();
     match cursor.peek() {
         Some(b'[') => literal(cursor)?,
-        _ => domain(cursor, HELLO)?,
+        _ => drop(domain(cursor, HELLO)?),
     }
     match cursor.since(start) {
         Ok(text) if text.is_ascii() => Ok(HelloName(text.into())),
@@ -551,7 +554,16 @@ pub(crate) fn hello_name(cursor: &mut Cursor<'_>) -> Result<HelloName, ParseErro
     }
 }
 
-fn local_part(cursor: &mut Cursor<'_>) -> Result<(), ParseError> {
+/// True if it is known to be ASCII.
+#[inline]
+fn local_part(cursor: &mut Cursor<'_>) -> Result<bool, ParseError> {
+    match cursor.take_dotted(ATEXT) {
+        Some(ascii) => Ok(ascii),
+        None => unusual_local_part(cursor).map(|()| false),
+    }
+}
+
+fn unusual_local_part(cursor: &mut Cursor<'_>) -> Result<(), ParseError> {
     let start = cursor.at();
     if cursor.peek() == Some(b'"') {
         quoted_string(cursor)?;
@@ -587,10 +599,17 @@ fn quoted_string(cursor: &mut Cursor<'_>) -> Result<(), ParseError> {
     }
 }
 
-/// Labels of such octets, with dots between.
+/// Labels of such octets, with dots between. True if they are known to be ASCII.
 //= 5321-4.1.2-4
 #[inline]
-fn domain(cursor: &mut Cursor<'_>, octets: u8) -> Result<(), ParseError> {
+fn domain(cursor: &mut Cursor<'_>, octets: u8) -> Result<bool, ParseError> {
+    match cursor.take_dotted(octets) {
+        Some(ascii) => Ok(ascii),
+        None => unusual_domain(cursor, octets).map(|()| false),
+    }
+}
+
+fn unusual_domain(cursor: &mut Cursor<'_>, octets: u8) -> Result<(), ParseError> {
     let start = cursor.at();
     loop {
         let at = cursor.at();
@@ -679,4 +698,38 @@ fn hash_ignoring_case<H: Hasher>(name: &str, state: &mut H) {
         state.write_u8(b.to_ascii_lowercase());
     }
     state.write_u8(0xff);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is seen at one glance is what the closer look finds.
+    #[test]
+    fn names_are_read_alike_at_a_glance_and_closely() {
+        const OCTETS: [u8; 7] = *b"a-._\xc3@\"";
+        let mut texts = alloc::vec![alloc::vec![]];
+        for start in 0..6 {
+            let longest: alloc::vec::Vec<_> = texts.iter().filter(|text| text.len() == start).cloned().collect();
+            texts.extend(longest.iter().flat_map(|text| OCTETS.map(|octet| [&text[..], &[octet]].concat())));
+        }
+        for label in [1, 62, 63, 64] {
+            texts.push([b"a.".repeat(20), b"b".repeat(label)].concat());
+            texts.push([b"b".repeat(label), b".a".repeat(120)].concat());
+        }
+        for text in &texts {
+            for octets in [LABEL, HELLO] {
+                let (mut glance, mut close) = (Cursor::new(text), Cursor::new(text));
+                let ascii = domain(&mut glance, octets);
+                let taken = unusual_domain(&mut close, octets).map(|()| close.at());
+                assert_eq!(ascii.map(|_| glance.at()), taken, "{}", text.escape_ascii());
+                assert!(ascii != Ok(true) || text[..glance.at()].is_ascii());
+            }
+            let (mut glance, mut close) = (Cursor::new(text), Cursor::new(text));
+            let ascii = local_part(&mut glance);
+            let taken = unusual_local_part(&mut close).map(|()| close.at());
+            assert_eq!(ascii.map(|_| glance.at()), taken, "{}", text.escape_ascii());
+        }
+        assert!(texts.len() > 100_000);
+    }
 }

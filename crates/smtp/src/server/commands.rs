@@ -19,7 +19,7 @@ impl Server {
     pub(super) fn greet(&mut self) -> bool {
         if self.shutting_down.is_some() {
             // RFC 5321, 3.1: who is not to be served is told in place of the greeting.
-            self.timers.greeting.disarm();
+            self.timers.unasked.disarm();
             self.stage = Stage::Command;
             return true;
         }
@@ -38,7 +38,7 @@ impl Server {
                 self.end(Closed::Eof);
                 return true;
             }
-            self.timers.greeting.arm_if_off(delay);
+            self.timers.unasked.arm_if_off(delay);
             return false;
         }
         self.say_greeting();
@@ -110,6 +110,7 @@ impl Server {
             }
             Some(Held::Line(line)) => {
                 self.timers.command.disarm();
+                self.timers.unasked.disarm();
                 self.run(&line);
                 true
             }

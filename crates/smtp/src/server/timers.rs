@@ -11,16 +11,15 @@ use postrider_sasl::Denied;
 pub(super) struct Timers {
     /// The client's time for a command.
     pub(super) command: Timer,
-    /// The client's time for the rest of a line with LF in it.
-    pub(super) newline: Timer,
     /// The client's time for part of a message.
     pub(super) block: Timer,
     /// When the rate of the message is looked at next.
     pub(super) rate: Timer,
     /// Octets of it since then, on the wire.
     pub(super) recent: u64,
-    /// The greeting's delay.
-    pub(super) greeting: Timer,
+    /// When the session speaks without being asked: its greeting after the delay, or its refusal of a line that holds LF
+    /// and does not end.
+    pub(super) unasked: Timer,
     /// The delay after errors.
     pub(super) pause: Timer,
     pub(super) pausing: bool,
@@ -77,8 +76,12 @@ impl Server {
             timers.pausing = false;
             due = true;
         }
-        if timers.greeting.tick(now) {
-            self.say_greeting();
+        if timers.unasked.tick(now) {
+            if matches!(self.stage, Stage::Greeting) {
+                self.say_greeting();
+            } else if self.link.has_lf_within() && self.slots.is_empty() {
+                self.run_unended();
+            }
             return true;
         }
         // While the application thinks, the client has no duty.
@@ -109,13 +112,12 @@ impl Server {
             }
         }
         if matches!(self.stage, Stage::Command) && !timers.pausing && self.link.has_lf_within() {
-            timers.newline.arm_if_off(limits.newline);
-            if timers.newline.tick(now) {
+            timers.unasked.arm_if_off(limits.newline);
+            // So that its deadline is known.
+            if timers.unasked.tick(now) {
                 self.run_unended();
                 return true;
             }
-        } else {
-            timers.newline.disarm();
         }
         if late || overdue {
             if !self.link.is_gated() && !matches!(self.stage, Stage::Proxy { .. }) {
@@ -129,7 +131,7 @@ impl Server {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         let t = &self.timers;
-        let timers = Timer::earliest([&t.command, &t.newline, &t.block, &t.rate, &t.greeting, &t.pause, &t.session]);
+        let timers = Timer::earliest([&t.command, &t.block, &t.rate, &t.unasked, &t.pause, &t.session]);
         let slots = self.slots.iter().filter(|slot| slot.verdict.is_none()).filter_map(|slot| slot.timer.deadline());
         timers.into_iter().chain(slots).min()
     }

@@ -82,6 +82,33 @@ impl<'a> Cursor<'a> {
         &rest[..run]
     }
 
+    /// Takes octets of this class and dots, in one go. `None`, with nothing taken, if a dot or hyphen stands at an end or
+    /// beside another, or if there are more octets than fit in a label: then it takes a closer look to tell what is wrong,
+    /// if anything is. True if all of them are ASCII.
+    #[inline]
+    pub(crate) fn take_dotted(&mut self, wanted: u8) -> Option<bool> {
+        let rest = self.rest();
+        // As if an edge stood before the first.
+        let (mut before, mut edges, mut all) = (EDGE, 0, 0);
+        let end = rest.iter().position(|&octet| {
+            let class = CLASS[usize::from(octet)];
+            let ends = class & (wanted | DOT) == 0;
+            if !ends {
+                edges |= class & before;
+                all |= class;
+                before = class;
+            }
+            ends
+        });
+        let run = end.unwrap_or(rest.len());
+        // An empty run ends with that edge too.
+        if (edges | before) & EDGE != 0 || run > SHORT {
+            return None;
+        }
+        self.at += run;
+        Some(all & WIDE == 0)
+    }
+
     pub(crate) fn end(&self, expected: &'static str) -> Result<(), ParseError> {
         if self.rest().is_empty() { Ok(()) } else { self.fail(expected) }
     }
@@ -103,6 +130,15 @@ pub(crate) const VALUE: u8 = 8;
 /// As [`LABEL`], and an underscore: see [`HelloName`](crate::HelloName).
 pub(crate) const HELLO: u8 = 16;
 
+/// A dot.
+const DOT: u8 = 32;
+/// A dot or hyphen, which labels neither begin nor end with.
+const EDGE: u8 = 64;
+/// Not ASCII.
+const WIDE: u8 = 128;
+/// So many octets fit in a label and in a local part.
+const SHORT: usize = 63;
+
 /// What each octet may be part of. Whether octets above 127 are UTF-8 is not said here.
 static CLASS: [u8; 256] = {
     let mut table = [0; 256];
@@ -113,7 +149,7 @@ static CLASS: [u8; 256] = {
             table[b] |= ATEXT | LABEL | HELLO | KEYWORD;
         }
         if octet >= 128 {
-            table[b] |= ATEXT | LABEL | HELLO | VALUE;
+            table[b] |= ATEXT | LABEL | HELLO | VALUE | WIDE;
         }
         if octet.is_ascii_graphic() && octet != b'=' {
             table[b] |= VALUE;
@@ -121,6 +157,8 @@ static CLASS: [u8; 256] = {
         b += 1;
     }
     table[b'_' as usize] |= HELLO;
+    table[b'.' as usize] |= DOT | EDGE;
+    table[b'-' as usize] |= EDGE;
     let atext = b"!#$%&'*+/=?^_`{|}~";
     let mut i = 0;
     while i < atext.len() {
