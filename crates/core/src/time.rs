@@ -35,61 +35,71 @@ impl Instant {
 }
 
 /// A wait, armed as "so long from the next poll", so that only `poll` needs to know the time.
+///
+/// A session has many, so the time is kept in its parts: 16 octets and not 24.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Timer(State);
+pub struct Timer {
+    seconds: u64,
+    nanoseconds: u32,
+    state: State,
+}
 
-#[derive(Clone, Copy, Debug, Default)]
+/// What the time of a timer is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 enum State {
     #[default]
     Off,
-    Armed(Duration),
-    Due(Instant),
+    /// How long the wait will be.
+    Armed,
+    /// When it ends.
+    Due,
 }
 
 impl Timer {
     /// A timer that is not running.
-    pub const OFF: Timer = Timer(State::Off);
+    pub const OFF: Timer = Timer { seconds: 0, nanoseconds: 0, state: State::Off };
+
+    const fn new(state: State, time: Duration) -> Self {
+        Self { seconds: time.as_secs(), nanoseconds: time.subsec_nanos(), state }
+    }
+
+    const fn time(&self) -> Duration {
+        Duration::new(self.seconds, self.nanoseconds)
+    }
 
     /// Starts it, or starts it again, to end `wait` after the next [`Timer::tick`].
     pub fn arm(&mut self, wait: Duration) {
-        self.0 = State::Armed(wait);
+        *self = Self::new(State::Armed, wait);
     }
 
     /// Starts it unless it is running.
     pub fn arm_if_off(&mut self, wait: Duration) {
-        if let State::Off = self.0 {
+        if self.state == State::Off {
             self.arm(wait);
         }
     }
 
     /// Stops it.
     pub fn disarm(&mut self) {
-        self.0 = State::Off;
+        *self = Self::OFF;
     }
 
     /// Tells it the time. True, once, when the wait is over; it is off then.
     #[must_use]
     pub fn tick(&mut self, now: Instant) -> bool {
-        match self.0 {
-            State::Off => false,
-            State::Armed(wait) => {
-                self.0 = State::Due(now.plus(wait));
-                self.tick(now)
-            }
-            State::Due(at) if now >= at => {
-                self.0 = State::Off;
-                true
-            }
-            State::Due(_) => false,
+        if self.state == State::Armed {
+            *self = Self::new(State::Due, now.plus(self.time()).elapsed());
         }
+        let over = self.deadline().is_some_and(|due| now >= due);
+        if over {
+            self.disarm();
+        }
+        over
     }
 
     /// When it ends: `None` if it is off or has not been ticked since it was armed.
     pub fn deadline(&self) -> Option<Instant> {
-        match self.0 {
-            State::Due(at) => Some(at),
-            State::Off | State::Armed(_) => None,
-        }
+        (self.state == State::Due).then(|| Instant::after_origin(self.time()))
     }
 
     /// The earliest deadline of several timers.
