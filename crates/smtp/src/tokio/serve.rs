@@ -255,7 +255,7 @@ where
             Event::Closed(why) => closed = why,
         }
         if let Some(what) = late {
-            handler.late(what).await;
+            driver.meanwhile(handler.late(what)).await;
         }
     }
     match driver.error() {

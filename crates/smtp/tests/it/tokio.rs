@@ -6,13 +6,16 @@ use postrider_io::Tls;
 use postrider_sasl::{Attempt, Denied, Identity, Plain};
 use postrider_smtp::client::{self, Outcome, Part};
 use postrider_smtp::server::{self, Tls as When};
-use postrider_smtp::tokio::{ClientInfo, Connection, ConnectionError, Handler, serve, serve_from};
+use postrider_smtp::tokio::{ClientInfo, Connection, ConnectionError, Handler, TooLate, serve, serve_from};
 use postrider_smtp::wire::{EtrnTarget, Url};
 use postrider_smtp::{
     Accepted, Delivered, Domain, Envelope, ForwardPath, HelloName, MailParams, Mailbox, RcptParams, Refusal,
     ReversePath,
 };
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
 
 /// Everything of RFC 4468 and RFC 1985 that a handler decides, and where it is told its client is.
 #[derive(Default)]
@@ -98,6 +101,48 @@ async fn a_handler_fetches_for_burl_and_sends_for_etrn() {
     assert_eq!(server.await.expect("no panic").expect("no error"), Closed::ByPeer);
     let stored = stored.lock().expect("no test panics with it");
     assert_eq!(stored.iter().map(|(_, message)| &message[..]).collect::<Vec<_>>(), [b"A: b\r\nfetched\r\nlast"]);
+}
+
+/// Decides too late, and then takes a day to see to it.
+struct TooSlow;
+
+impl Handler for TooSlow {
+    async fn rcpt(&mut self, _: &ForwardPath, _: &RcptParams) -> Result<Accepted, Refusal> {
+        Ok(Accepted::default())
+    }
+
+    async fn body(&mut self, _: Bytes) {}
+
+    async fn message(&mut self, _: u64) -> Result<Delivered, Refusal> {
+        tokio::time::sleep(Duration::from_secs(6 * 60)).await;
+        Ok(Delivered::default())
+    }
+
+    async fn late(&mut self, what: TooLate) {
+        assert_eq!(what, TooLate::Message);
+        tokio::time::sleep(Duration::from_secs(24 * 60 * 60)).await;
+    }
+
+    async fn reset(&mut self) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_keeps_its_time_while_its_handler_hears_that_it_was_late() {
+    let (mut near, far) = tokio::io::duplex(10_000);
+    let config = server::Config::new(name("mx.example"));
+    let most = config.limits.decision + config.limits.command + Duration::from_secs(1);
+    let server = tokio::spawn(serve(far, Tls::None, Arc::new(config), 1, TooSlow));
+    let input = "EHLO c.example\r\nMAIL FROM:<>\r\nRCPT TO:<x@mx.example>\r\nDATA\r\nHi\r\n.\r\n";
+    near.write_all(input.as_bytes()).await.expect("the server reads");
+    let (began, mut said) = (Instant::now(), vec![]);
+    // Until the last word; the stream itself is closed when the handler is done.
+    while !said.ends_with(b"421 4.4.2 Timed out\r\n") {
+        assert!(near.read_buf(&mut said).await.expect("the server writes") > 0, "{}", said.escape_ascii());
+    }
+    assert!(began.elapsed() <= most, "{:?}", began.elapsed());
+    let said = String::from_utf8(said).expect("ASCII");
+    assert!(said.contains("line\r\n451 4.3.0 "), "{said}");
+    assert_eq!(server.await.expect("no panic").expect("no error"), Closed::TimedOut);
 }
 
 type Stored = Arc<Mutex<Vec<(Vec<String>, Vec<u8>)>>>;
