@@ -2,10 +2,10 @@
 //! of it is what it would have been.
 
 use crate::converse::{Heard, both, converse, whole};
-use postrider_core::{Closed, Direction, Instant, Machine, ProtocolError, Session, Step, Tap, Text};
+use postrider_core::{Closed, Direction, Instant, Machine, Pending, ProtocolError, Session, Step, Tap, Text};
 use postrider_sasl::MechanismName;
 use postrider_smtp::Server;
-use postrider_smtp::server::{Config, Event, Tls};
+use postrider_smtp::server::{Config, Event, Tls, ask};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -285,6 +285,95 @@ fn shut_down_while_the_greeting_waits_takes_its_place() {
     assert_eq!(server.output(), b"421 4.3.2 Bye\r\n");
     assert!(matches!(server.poll(second.plus(Duration::from_secs(5))), Step::Idle { .. }));
     assert_eq!(server.output(), b"421 4.3.2 Bye\r\n", "and that is all");
+}
+
+/// Answers yes to all but a message, which is left open. Gives what was said, and how the session ended each time it did.
+fn hear(server: &mut Server, now: Instant) -> (String, Vec<Closed>, Option<Pending<ask::Message>>) {
+    let (mut closed, mut open) = (vec![], None);
+    while let Step::Event(event) = server.poll(now) {
+        match event {
+            Event::Mail { answer, .. } => server.accept(answer).expect("just asked"),
+            Event::Rcpt { answer, .. } => server.accept(answer).expect("just asked"),
+            Event::Data { answer } => server.accept(answer).expect("just asked"),
+            Event::Message { answer, .. } => open = Some(answer),
+            Event::Closed(why) => closed.push(why),
+            Event::Body(_) | Event::Reset => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    let said = String::from_utf8(server.output().to_vec()).expect("ASCII");
+    server.sent(said.len());
+    (said, closed, open)
+}
+
+/// QUIT, and what makes the server hang up, at the same time: one of the two goodbyes is said, and nothing after it.
+//= 5321-4.1.1.10-1, 5321-3.8-2
+#[test]
+fn case_29_quit_and_421_meet_and_one_of_them_is_said() {
+    let late = Instant::ORIGIN.plus(config().limits.command);
+    let mail = &ENVELOPE[16..];
+    for (within, stop, quit_first, expected, end) in [
+        ("", true, false, "421 4.3.2 Bye\r\n", Closed::ByUs),
+        ("", true, true, "221 2.0.0 Goodbye\r\n", Closed::ByPeer),
+        // A transaction is let finish, which QUIT does.
+        (mail, true, false, "221 2.0.0 Goodbye\r\n", Closed::ByPeer),
+        (mail, true, true, "221 2.0.0 Goodbye\r\n", Closed::ByPeer),
+        // It came in time, though nobody looked.
+        ("", false, true, "221 2.0.0 Goodbye\r\n", Closed::ByPeer),
+        ("", false, false, "421 4.4.2 Timed out\r\n", Closed::TimedOut),
+        (mail, false, false, "421 4.4.2 Timed out\r\n", Closed::TimedOut),
+    ] {
+        let mut server = Server::new(Arc::new(config()), 1);
+        let hello = format!("EHLO c.example\r\n{within}");
+        assert_eq!(server.receive(hello.as_bytes()), hello.len());
+        hear(&mut server, Instant::ORIGIN);
+        let (mut said, mut ends) = (String::new(), vec![]);
+        let mut at = |server: &mut Server, now| {
+            let (more, closed, _) = hear(server, now);
+            said += &more;
+            ends.extend(closed);
+        };
+        if quit_first {
+            let _ = server.receive(b"QUIT\r\n");
+        }
+        if stop {
+            if quit_first {
+                at(&mut server, Instant::ORIGIN);
+            }
+            server.shut_down(Text::literal("Bye"));
+        } else {
+            at(&mut server, late);
+        }
+        let _ = server.receive(b"QUIT\r\nNOOP\r\n");
+        at(&mut server, late);
+        server.receive_eof();
+        at(&mut server, late.plus(Duration::from_secs(3600)));
+        assert_eq!((said.as_str(), &ends[..]), (expected, &[end][..]), "{within:?} {stop} {quit_first}");
+        assert!(server.is_finished());
+    }
+}
+
+/// A client that says goodbye behind its message, and closes its half, waits for the reply to the message and hears it.
+//= 5321-4.1.1.5-3, 5321-4.1.1.10-1
+#[test]
+fn case_29_quit_behind_a_message_waits_for_its_reply() {
+    for stop in [false, true] {
+        let mut server = Server::new(Arc::new(config()), 1);
+        let input = format!("{ENVELOPE}DATA\r\nHi\r\n.\r\nQUIT\r\n");
+        assert_eq!(server.receive(input.as_bytes()), input.len());
+        server.receive_eof();
+        let (said, closed, message) = hear(&mut server, Instant::ORIGIN);
+        assert!(said.ends_with("354 End the message with a dot alone in a line\r\n") && closed.is_empty(), "{said}");
+        if stop {
+            server.shut_down(Text::literal("Bye"));
+        }
+        let (said, closed, _) = hear(&mut server, Instant::ORIGIN);
+        assert_eq!((said.as_str(), closed), ("", vec![]), "the message is not decided");
+        server.accept(message.expect("it was asked about")).expect("it waits");
+        let (said, closed, _) = hear(&mut server, Instant::ORIGIN);
+        let (goodbye, end) = if stop { ("421 4.3.2 Bye", Closed::ByUs) } else { ("221 2.0.0 Goodbye", Closed::ByPeer) };
+        assert_eq!((said, closed), (format!("250 2.0.0 Taken\r\n{goodbye}\r\n"), vec![end]));
+    }
 }
 
 // ── a client that waits ──

@@ -27,6 +27,39 @@ fn all() -> Vec<MechanismName> {
     names.split(' ').map(|name| MechanismName::parse(name.as_bytes()).expect("a name")).collect()
 }
 
+/// How long a comparison takes must not tell how much of a guess is right: one that is wrong in its first octet takes as
+/// long as one that is wrong in its last. Of long passwords, so that what an early end would save is more than noise.
+#[test]
+fn case_11_a_password_is_compared_to_its_end_wherever_it_differs() {
+    let right = "x".repeat(8000);
+    let mut config = server::Config::new(name("mx.example")).dangerous_allow_plaintext_auth();
+    config.auth = vec![MechanismName::Plain];
+    let mut server = Server::new(Arc::new(config), 1);
+    let initial = line::encode(format!("\0alice\0{right}").as_bytes());
+    let login = format!("EHLO c.example\r\nAUTH PLAIN {}\r\n", initial.reveal());
+    assert_eq!(server.receive(login.as_bytes()), login.len());
+    let Step::Event(server::Event::Auth { attempt: Attempt::Password { password, .. }, .. }) =
+        server.poll(Instant::ORIGIN)
+    else {
+        panic!("a login is asked about")
+    };
+    let (first, last) = (format!("y{}", &right[1..]), format!("{}y", &right[1..]));
+    // The shortest of many: whatever else the machine does only makes them longer.
+    let shortest = |guess: &str| {
+        let time = |_| {
+            let began = std::time::Instant::now();
+            for _ in 0..20 {
+                assert!(!std::hint::black_box(&password).matches(std::hint::black_box(guess)));
+            }
+            began.elapsed()
+        };
+        (0..50).map(time).min().expect("there are many")
+    };
+    assert!(password.matches(&right));
+    let (first, last) = (shortest(&first), shortest(&last));
+    assert!(first * 4 > last, "wrong in the first octet: {first:?}, in the last: {last:?}");
+}
+
 type Make = Box<dyn Fn(&Client) -> Box<dyn Mechanism>>;
 
 /// A client that logs in and leaves, and a server that knows one user.

@@ -83,6 +83,53 @@ fn case_01_a_legal_end_after_a_bare_cr_refuses_the_message_before_it() {
     assert!(heard.taken.is_empty());
 }
 
+/// What a client calls itself goes into `Received`: whatever octet it hides in its name, a name that is taken is a word
+/// there, which ends nothing and begins nothing.
+//= 5321-4.1.1.1-1
+#[test]
+fn case_38_what_goes_into_received_is_a_name() {
+    let word = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'.' | b'-' | b'_');
+    // RFC 5322, 3.4.1: within brackets, what is neither space nor bracket has no meaning of its own.
+    let literal = |octet: u8| octet.is_ascii_graphic() && !matches!(octet, b'[' | b']' | b'\\');
+    let mut taken = 0;
+    for octet in 0..=255 {
+        for (before, after) in
+            [("", "c.example"), ("c", ".example"), ("c.example", ""), ("[192.0.2", "1]"), ("[tag:a", "b]")]
+        {
+            for verb in ["EHLO", "HELO"] {
+                let mut server = Server::new(Arc::new(config()), 1);
+                let name = [before.as_bytes(), &[octet], after.as_bytes()].concat();
+                let _ = server.receive(&[verb.as_bytes(), b" ", &name, b"\r\nMAIL FROM:<>\r\n"].concat());
+                let mut received = None;
+                while let Step::Event(event) = server.poll(Instant::ORIGIN) {
+                    if let Event::Mail { answer, .. } = event {
+                        let (name, _) = server.hello().expect("MAIL comes after it");
+                        received = Some(format!("Received: from {name} ([192.0.2.1])"));
+                        server.accept(answer).expect("just asked");
+                    }
+                }
+                let shown = name.escape_ascii();
+                let Some(received) = received else {
+                    let said = String::from_utf8(server.output().to_vec()).expect("ASCII");
+                    assert!(said.contains("\r\n50") && said.contains("\r\n503 5.5.1"), "{shown}: {said}");
+                    continue;
+                };
+                taken += 1;
+                let inside =
+                    received.strip_prefix("Received: from ").and_then(|rest| rest.strip_suffix(" ([192.0.2.1])"));
+                let inside = inside.expect("it is there").as_bytes();
+                // A space at the end of a line is nothing.
+                assert_eq!(inside, name.trim_ascii_end(), "as it was written");
+                match inside {
+                    [b'[', inside @ .., b']'] => assert!(inside.iter().all(|&b| literal(b)), "{shown}"),
+                    inside => assert!(inside.iter().all(|&b| word(b)), "{shown}"),
+                }
+            }
+        }
+    }
+    assert!(taken > 300, "names are taken: {taken}");
+}
+
 //= 4954-4-13, 4954-4-14, 4616-2-1
 #[test]
 fn case_10_an_auth_response_of_a_mebibyte_is_refused_in_bounded_memory() {

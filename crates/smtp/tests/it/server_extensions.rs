@@ -4,7 +4,7 @@ use crate::converse::{both, whole};
 use postrider_core::{Closed, Instant, Machine, ProtocolError, Session, Step, TlsInfo};
 use postrider_smtp::server::{Config, ConnectionLimits, Connections, Event, Network, Notes, Tls, TooManyConnections};
 use postrider_smtp::wire::{BareNewlines, Hold, Priority, Proxied, Quirks, XclientProtocol};
-use postrider_smtp::{Accepted, MailParams, RcptParams, Server};
+use postrider_smtp::{Accepted, MailParams, RcptParams, Refusal, Server};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -87,8 +87,10 @@ impl Spoken {
                         .unwrap();
                     Told::Etrn(target.to_string())
                 }
-                Event::Burl { answer, .. } => {
-                    self.server.accept(answer).unwrap();
+                Event::Burl { answer, url, .. } => {
+                    let gone = || Refusal::permanent(554, (6, 6), "No such message".try_into().unwrap());
+                    let verdict = if url.as_str().ends_with("/gone") { Err(gone()) } else { Ok(()) };
+                    self.server.answer(answer, verdict).unwrap();
                     Told::Burl
                 }
                 Event::Reset => Told::Reset,
@@ -285,6 +287,45 @@ fn before_burl(mut config: Config) -> Spoken {
     let mut spoken = Spoken::from(config, "192.0.2.1:5");
     spoken.say(b"XCLIENT LOGIN=harry\r\nEHLO c.example\r\nMAIL FROM:<>\r\nRCPT TO:<x@mx.example>\r\n");
     spoken
+}
+
+/// Whoever refuses it and for what reason, a last part has a reply for each recipient, and any other part one.
+//= 2033-4.3-1
+#[test]
+fn lmtp_answers_for_each_recipient_if_a_last_part_is_refused() {
+    let begun = |burl: bool| {
+        let mut config = Config::lmtp("mx.example".parse().unwrap());
+        config.burl = burl.then(|| "imap".parse().unwrap());
+        config.chunking = true;
+        config.xclient = vec!["192.0.2.1".parse().unwrap()];
+        let mut spoken = Spoken::from(config, "192.0.2.1:5");
+        spoken.say(b"XCLIENT LOGIN=harry\r\nLHLO c.example\r\n");
+        spoken.say(b"MAIL FROM:<>\r\nRCPT TO:<x@mx.example>\r\nRCPT TO:<y@mx.example>\r\n");
+        spoken
+    };
+    for (parts, expected) in [
+        ("BURL http://imap.example/a LAST\r\n", &[554, 554][..]),
+        ("BURL imap://imap.example/gone LAST\r\n", &[554, 554]),
+        ("BURL imap://imap.example/a\r\nBURL imap://imap.example/gone LAST\r\n", &[250, 554, 554]),
+        (
+            "BURL http://imap.example/a\r\nBURL imap://imap.example/a\r\nBURL imap://imap.example/a LAST\r\n",
+            &[554, 503, 503, 503],
+        ),
+        ("BURL imap://imap.example/gone\r\nBDAT 2 LAST\r\n\r\n", &[554, 503, 503]),
+        ("BURL nonsense\r\nBDAT 2 LAST\r\n\r\n", &[501, 503, 503]),
+        // Whether a part that cannot be read is the last is not known.
+        ("BURL nonsense LAST\r\nBDAT 2 LAST\r\n\r\n", &[501, 503, 503]),
+        // There is no second last part of one transaction.
+        ("BURL imap://imap.example/gone LAST\r\nBDAT 2 LAST\r\n\r\n", &[554, 554, 503]),
+        ("BURL http://imap.example/a LAST\r\nBURL http://imap.example/a LAST\r\n", &[554, 554, 503]),
+    ] {
+        let said = begun(true).say(format!("{parts}NOOP\r\n").as_bytes());
+        let codes: Vec<u16> = said.lines().map(|line| line[..3].parse().unwrap()).collect();
+        assert_eq!(codes, [expected, &[250]].concat(), "{parts}: {said}");
+    }
+    let said = begun(false).say(b"BURL imap://imap.example/a LAST\r\nNOOP\r\n");
+    let codes: Vec<u16> = said.lines().map(|line| line[..3].parse().unwrap()).collect();
+    assert_eq!(codes, [502, 502, 250], "it is refused, and fails the transaction: {said}");
 }
 
 #[test]
