@@ -179,9 +179,13 @@ impl Server {
             no(500, 5, 2, "The line is too long")
         } else {
             match read(octets, self.config.quirks) {
+                //= 5321-2.4-5, 5321-4.1.2-3
+                Ok((command, _)) if !octets.is_ascii() && !self.may_hold_utf8(&command) => {
+                    no(501, 6, 7, "What is not ASCII needs SMTPUTF8")
+                }
                 Ok((command, quirks)) => {
                     self.refused_data = false;
-                    self.obey(command, octets.is_ascii());
+                    self.obey(command);
                     // Noted for the transaction that the command began or is part of.
                     self.notes.quirks.space_before_path |= quirks.space_before_path;
                     self.notes.quirks.path_without_brackets |= quirks.path_without_brackets;
@@ -226,8 +230,20 @@ impl Server {
         self.bereft.is_some() || (self.dialogue.in_transaction() && self.rcpt_seen && self.recipients == 0)
     }
 
-    /// `plain` says that the line was ASCII.
-    pub(super) fn obey(&mut self, command: Command, plain: bool) {
+    /// Whether the line of such a command may be UTF-8: in whatever part of it, if the client has said SMTPUTF8 of this
+    /// transaction or of this command (RFC 6531, 3.4 and 3.7.4.2).
+    fn may_hold_utf8(&self, command: &Command) -> bool {
+        match command {
+            Command::Mail { params, .. } => params.smtp_utf8,
+            Command::Rcpt { .. } => self.utf8,
+            Command::Vrfy { utf8, .. } | Command::Expn { utf8, .. } => *utf8,
+            Command::Ehlo(_) | Command::Helo(_) | Command::Lhlo(_) | Command::Help | Command::Noop => false,
+            Command::Data | Command::Bdat { .. } | Command::Burl { .. } | Command::Rset | Command::Quit => false,
+            Command::StartTls | Command::Auth { .. } | Command::Etrn(_) | Command::Xclient(_) => false,
+        }
+    }
+
+    pub(super) fn obey(&mut self, command: Command) {
         let verb = command.verb();
         let mut follows = false;
         if matches!(verb, Verb::Rcpt | Verb::Data | Verb::Bdat | Verb::Burl) {
@@ -264,8 +280,8 @@ impl Server {
         match command {
             //= 5321-2.2.1-3
             Command::Ehlo(name) | Command::Helo(name) | Command::Lhlo(name) => self.greeted(verb, name),
-            Command::Mail { from, params } => self.mail(from, params, plain),
-            Command::Rcpt { to, params } => self.rcpt(to, params, plain),
+            Command::Mail { from, params } => self.mail(from, params),
+            Command::Rcpt { to, params } => self.rcpt(to, params),
             Command::Data if self.body_type == Some(BodyType::BinaryMime) => {
                 // RFC 3030, 3.
                 //= 3030-3-2
@@ -337,7 +353,7 @@ impl Server {
     }
 
     //= 3461-5.1-1
-    pub(super) fn mail(&mut self, from: ReversePath, params: MailParams, plain: bool) {
+    pub(super) fn mail(&mut self, from: ReversePath, params: MailParams) {
         let offered = self.dialogue.is_extended();
         self.notes = Notes::default();
         if self.config.role == Role::Submission && !self.dialogue.is_authenticated() {
@@ -364,10 +380,6 @@ impl Server {
         if params.body == Some(BodyType::BinaryMime) && !(config.chunking && config.binary_mime) {
             return self.wrong(no(504, 5, 4, "BINARYMIME is not offered"));
         }
-        //= 5321-2.4-5, 5321-4.1.2-3
-        if !plain && !params.smtp_utf8 {
-            return self.wrong(no(501, 6, 7, "An address with UTF-8 needs SMTPUTF8"));
-        }
         if params.size.is_some_and(|size| size > config.limits.message) {
             // RFC 1870, 6.1.
             return self.put_refused(&no(552, 3, 4, "The message is too large"));
@@ -393,7 +405,7 @@ impl Server {
     }
 
     //= 3461-5.1-3
-    pub(super) fn rcpt(&mut self, to: ForwardPath, params: RcptParams, plain: bool) {
+    pub(super) fn rcpt(&mut self, to: ForwardPath, params: RcptParams) {
         self.rcpt_seen = true;
         let dsn = self.config.dsn && self.dialogue.is_extended();
         if ((params.notify.is_some() || params.original.is_some()) && !dsn)
@@ -401,10 +413,6 @@ impl Server {
             || !self.knows(&params.other)
         {
             return self.wrong(no(555, 5, 4, "A parameter is not recognised"));
-        }
-        // RFC 6531, 3.4: the whole envelope, ORCPT too.
-        if !plain && !self.utf8 {
-            return self.wrong(no(501, 6, 7, "An address with UTF-8 needs SMTPUTF8"));
         }
         let open = self.slots.iter().filter(|slot| matches!(slot.about, About::Rcpt { .. })).count();
         if self.recipients + open >= self.config.limits.recipients {

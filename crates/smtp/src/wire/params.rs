@@ -149,7 +149,9 @@ impl OriginalRecipient {
     /// [`ParseError`] if the type is not an atom, or the address is empty, holds a control character, or is not ASCII
     /// while its type is not `utf-8`, or both are longer than 500 octets as they are sent: encoded, with `;` between.
     pub fn new(address_type: &str, address: &str) -> Result<Self, ParseError> {
-        if address_type.is_empty() || !address_type.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+        // An atom, without what parts a parameter's value from its name and what begins an octet in xtext.
+        let atom = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*-/?^_`{|}~".contains(&b);
+        if address_type.is_empty() || !address_type.bytes().all(atom) {
             return Err(ParseError { at: 0, expected: "an address type" });
         }
         let utf8 = address_type.eq_ignore_ascii_case("utf-8");

@@ -33,6 +33,36 @@ fn reports_are_asked_for_only_where_they_are_offered() {
     assert!(without.ends_with("MAIL FROM:<a@client.example>\r\nRCPT TO:<x@mx.example>\r\nDATA\r\n"), "{without}");
 }
 
+/// RFC 3461, 4.2: an atom, so that what nobody has registered may be said too.
+#[test]
+fn the_type_of_an_original_recipient_is_an_atom() {
+    for (kind, good) in [
+        ("rfc822", true),
+        ("X-400", true),
+        ("x_400", true),
+        ("x400!", true),
+        ("a/b", true),
+        ("x.400", false),
+        ("x=400", false),
+        ("x+400", false),
+        ("", false),
+        ("x(y)", false),
+        ("\u{fc}", false),
+        ("x@y", false),
+        ("\"x\"", false),
+    ] {
+        let line = format!("RCPT TO:<a@c.example> ORCPT={kind};a@b");
+        match Command::parse(line.as_bytes(), Quirks::NONE) {
+            Ok(command @ Command::Rcpt { .. }) => {
+                assert!(good, "{kind}");
+                assert_eq!(command.encode(), line);
+            }
+            other => assert!(!good, "{kind}: {other:?}"),
+        }
+        assert_eq!(OriginalRecipient::new(kind, "a@b").is_ok(), good, "{kind}");
+    }
+}
+
 //= 3461-5.4-1
 #[test]
 fn the_longest_values_are_taken() {

@@ -219,6 +219,7 @@ fn etrn_is_a_question() {
     assert_eq!(spoken.say(b"ETRN @c.example\r\n"), "251 2.0.0 Nothing waits\r\n");
     assert!(matches!(&spoken.told[..], [Told::Etrn(target)] if target == "@c.example"));
     assert!(spoken.say(b"ETRN\r\n").starts_with("501 5.5.4"));
+    assert!(spoken.say("ETRN \u{fc}.example\r\n".as_bytes()).starts_with("501 5.6.7"), "it has no SMTPUTF8");
     assert!(spoken.say(b"MAIL FROM:<>\r\nETRN c.example\r\n").ends_with("503 5.5.1 Not within a transaction\r\n"));
 }
 
