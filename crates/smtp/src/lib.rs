@@ -70,7 +70,7 @@
 //!
 //! # Not yet
 //!
-//! The client sends no XCLIENT, and EXPN is not put to the server's application.
+//! The client sends neither PROXY headers nor XCLIENT.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;
